@@ -1,0 +1,348 @@
+/*
+ * The cache: lookups, freshening, purges, the sweep and the stats. Any thread, apart from the
+ * sweep.
+ *
+ * A lookup takes one shard's lock once, for find and reference; only when it is to lead a fetch,
+ * a second time: the fill is allocated in between, as memory is never taken under a lock, and
+ * everything is looked at again. Whatever leaves the index is freed after the lock.
+ */
+#include "cache/budget.h"
+#include "cache/fill.h"
+#include "cache/shard.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#define SHARDS_PER_WORKER 16u
+#define SHARDS_LEAST 4u
+#define SHARDS_MOST 1024u
+/* Of the cap, for each shard: what bounds the pause of a growing table from above, and keeps queues
+   long enough from below. */
+#define SHARD_BYTES_MOST ((uint64_t)4 << 20)
+#define SHARD_BYTES_LEAST ((uint64_t)256 << 10)
+
+/* ---- making ---- */
+
+static uint32_t choose_shards(uint64_t memory, unsigned workers)
+{
+    uint32_t shards = SHARDS_LEAST;
+    while (shards < SHARDS_MOST &&
+           (shards < workers * SHARDS_PER_WORKER || memory / shards > SHARD_BYTES_MOST))
+        shards *= 2;
+    while (shards > SHARDS_LEAST && memory / shards < SHARD_BYTES_LEAST)
+        shards /= 2;
+    return shards;
+}
+
+static void draw_secret(struct cache *cache)
+{
+    size_t done = 0;
+    while (done < sizeof(cache->secret)) {
+        ssize_t got = getrandom(cache->secret + done, sizeof(cache->secret) - done, 0);
+        weir_assert(got > 0 || errno == EINTR);
+        done += got > 0 ? (size_t)got : 0;
+    }
+}
+
+static void *alloc_aligned(size_t bytes)
+{
+    void *ptr = aligned_alloc(64, bytes);
+    weir_assert(ptr != NULL);
+    memset(ptr, 0, bytes);
+    return ptr;
+}
+
+struct cache *cache_new(uint64_t memory, uint64_t max_object, unsigned workers, unsigned shards)
+{
+    struct cache *cache = alloc_aligned(sizeof(*cache));
+    cache->magic = CACHE_MAGIC;
+    cache->limit = memory;
+    cache->max_object = max_object;
+    cache->shard_count = shards > 0 ? shards : choose_shards(memory, workers);
+    weir_assert((cache->shard_count & (cache->shard_count - 1)) == 0);
+    draw_secret(cache);
+    cache->shards = alloc_aligned(cache->shard_count * sizeof(cache->shards[0]));
+    atomic_fetch_add(&cache->bytes,
+                     base_allocated_bytes(cache) + base_allocated_bytes(cache->shards));
+    for (uint32_t i = 0; i < cache->shard_count; i++)
+        cache_shard_init(cache, &cache->shards[i]);
+    return cache;
+}
+
+void cache_free(struct cache **from)
+{
+    struct cache *cache = weir_take(from);
+    if (cache == NULL)
+        return;
+    weir_check_magic(cache, CACHE_MAGIC);
+    weir_assert(atomic_load(&cache->fills) == 0 && atomic_load(&cache->readers) == 0);
+    for (uint32_t i = 0; i < cache->shard_count; i++)
+        cache_shard_destroy(cache, &cache->shards[i]);
+    /* Every object was the index's alone. */
+    weir_assert(atomic_load(&cache->bytes) ==
+                base_allocated_bytes(cache) + base_allocated_bytes(cache->shards));
+    free(cache->shards);
+    cache->magic = 0;
+    free(cache);
+}
+
+/* ---- lookup ---- */
+
+/* What of the stored responses is selected. */
+struct selection {
+    struct cache_object *object; /* borrowed, under the lock; NULL: none */
+    enum policy_use use;
+    bool other_variants;
+};
+
+/* The most recent of those whose Vary values this request has (RFC 9111 §4.1). */
+static inline struct selection select_stored_locked(struct cache_shard *shard,
+                                                    const struct cache_query *query)
+{
+    struct selection selection = {.use = POLICY_UNUSABLE};
+    struct cache_object *object = cache_index_first_locked(shard, &query->key);
+    for (; object != NULL; object = cache_index_next_locked(&query->key, object->next)) {
+        if (object->vary_len == 0 || cache_vary_matches(cache_object_vary(object), query->fields)) {
+            selection.object = object;
+            selection.use = policy_use_stored(&object->meta, query->request, query->now_ms);
+            break;
+        }
+        selection.other_variants = true;
+    }
+    return selection;
+}
+
+static void hit_locked(struct cache_object *object, struct cache_find *found)
+{
+    /* Not written again once it is full: the line stays shared between cores. */
+    if (object->frequency < CACHE_FREQUENCY_MOST)
+        object->frequency++;
+    found->object = cache_object_ref(object);
+}
+
+/* One that is being filled and is this request's variant, or may yet turn out to be. */
+static struct cache_fill *find_fill_locked(struct cache_shard *shard,
+                                           const struct cache_query *query)
+{
+    const struct cache_key *key = &query->key;
+    struct cache_fill *fill = shard->fills[key->hash % CACHE_FILL_LISTS];
+    struct cache_fill *open = NULL;
+    for (; fill != NULL; fill = fill->next) {
+        if (fill->key.hash != key->hash || !str_equal(fill->key.text, key->text))
+            continue;
+        if (!fill->vary_known)
+            open = fill;
+        else if (cache_vary_matches(fill->head.vary, query->fields))
+            return fill;
+    }
+    return open;
+}
+
+/* False: a fill is to be led, and there is no spare one yet. Takes *spare when it is used. */
+static bool look_locked(struct cache_shard *shard, const struct cache_query *query,
+                        struct cache_fill **spare, struct cache_find *found,
+                        enum cache_found *result)
+{
+    const struct policy_request *request = query->request;
+    struct selection stored = select_stored_locked(shard, query);
+    if (stored.object != NULL && stored.use == POLICY_FRESH) {
+        hit_locked(stored.object, found);
+        *result = CACHE_HIT;
+        return true;
+    }
+    /* Nothing that this one is given may be kept (RFC 9111 §5.2.1.5), so nobody can share its
+       fetch. */
+    *result = CACHE_ALONE;
+    if (request->no_store)
+        return true;
+    struct cache_fill *fill = find_fill_locked(shard, query);
+    if (fill != NULL) {
+        /* Those who ask for a validated response (§5.2.1.1, §5.2.1.4) cannot be given one that was
+           asked for before. */
+        if (!request->no_cache && request->max_age_s != 0) {
+            found->fill = cache_fill_ref(fill);
+            *result = CACHE_JOIN;
+        }
+        return true;
+    }
+    if (*spare == NULL)
+        return false;
+    found->fill = weir_take(spare);
+    cache_index_add_fill_locked(shard, found->fill);
+    found->stale = stored.object != NULL && stored.use == POLICY_VALIDATE;
+    found->vary_miss = stored.object == NULL && stored.other_variants;
+    if (found->stale && (stored.object->meta.flags & CACHE_HAS_VALIDATOR))
+        found->object = cache_object_ref(stored.object);
+    *result = CACHE_LEAD;
+    return true;
+}
+
+enum cache_found cache_lookup(struct cache *cache, const struct cache_query *query,
+                              struct cache_find *found)
+{
+    struct cache_shard *shard = cache_shard_of(cache, &query->key);
+    struct cache_fill *spare = NULL;
+    enum cache_found result;
+    *found = (struct cache_find){0};
+    for (;;) {
+        pthread_mutex_lock(&shard->lock);
+        bool done = look_locked(shard, query, &spare, found, &result);
+        pthread_mutex_unlock(&shard->lock);
+        if (weir_likely(done))
+            break;
+        spare = cache_fill_new(cache, &query->key);
+        if (spare == NULL)
+            return CACHE_OUT_OF_MEMORY;
+    }
+    if (weir_unlikely(spare != NULL))
+        cache_fill_release(&spare);
+    return result;
+}
+
+enum cache_found cache_peek(struct cache *cache, const struct cache_query *query,
+                            struct cache_find *found)
+{
+    struct cache_shard *shard = cache_shard_of(cache, &query->key);
+    *found = (struct cache_find){0};
+    pthread_mutex_lock(&shard->lock);
+    struct selection stored = select_stored_locked(shard, query);
+    bool hit = stored.object != NULL && stored.use == POLICY_FRESH;
+    if (hit)
+        hit_locked(stored.object, found);
+    pthread_mutex_unlock(&shard->lock);
+    return hit ? CACHE_HIT : CACHE_ALONE;
+}
+
+/* ---- freshening ---- */
+
+struct cache_object *cache_freshen(struct cache *cache, const struct cache_key *key,
+                                   struct cache_object *stored, const struct cache_meta *meta,
+                                   struct str block, int64_t now_ms)
+{
+    weir_assert(meta->born_ms <= now_ms);
+    weir_assert(stored->hash == key->hash && str_equal(cache_object_key(stored), key->text));
+    struct cache_object_parts parts = {
+        .key = *key,
+        .meta = *meta,
+        .vary = cache_object_vary(stored),
+        .block = block,
+        .inline_len = stored->inline_len,
+        .body = cache_object_body(stored),
+    };
+    struct cache_object *object = cache_object_new(cache, &parts);
+    if (object == NULL)
+        return NULL;
+    if (stored->inline_len > 0)
+        memcpy(cache_object_inline_body(object), cache_object_inline_body(stored),
+               stored->inline_len);
+    struct cache_shard *shard = cache_shard_of(cache, key);
+    struct cache_object *gone = NULL;
+    pthread_mutex_lock(&shard->lock);
+    /* What was purged or replaced meanwhile does not come back. */
+    if (stored->queue != CACHE_QUEUE_NONE)
+        cache_index_replace_locked(shard, stored, cache_object_ref(object), &gone);
+    pthread_mutex_unlock(&shard->lock);
+    cache_index_release(gone);
+    return object;
+}
+
+/* ---- purge ---- */
+
+/* Those under way are left to their readers. */
+static void purge_fills_locked(struct cache_shard *shard, const struct cache_key *key)
+{
+    struct cache_fill *fill = shard->fills[key->hash % CACHE_FILL_LISTS];
+    for (struct cache_fill *next; fill != NULL; fill = next) {
+        next = fill->next;
+        if (fill->key.hash != key->hash || !str_equal(fill->key.text, key->text))
+            continue;
+        atomic_store_explicit(&fill->purged, true, memory_order_relaxed);
+        cache_index_remove_fill_locked(shard, fill);
+    }
+}
+
+unsigned cache_purge(struct cache *cache, const struct cache_key *key)
+{
+    struct cache_shard *shard = cache_shard_of(cache, key);
+    struct cache_object *gone = NULL;
+    unsigned count = 0;
+    pthread_mutex_lock(&shard->lock);
+    struct cache_object *object;
+    while ((object = cache_index_first_locked(shard, key)) != NULL) {
+        cache_index_remove_locked(shard, object, &gone);
+        count++;
+    }
+    purge_fills_locked(shard, key);
+    shard->counts.purged += count;
+    pthread_mutex_unlock(&shard->lock);
+    cache_index_release(gone);
+    return count;
+}
+
+/* ---- the sweep ---- */
+
+static bool is_useless(const struct cache_object *object, int64_t now_ms)
+{
+    return !(object->meta.flags & CACHE_HAS_VALIDATOR) &&
+           policy_age_s(&object->meta, now_ms) >= object->meta.lifetime_s;
+}
+
+/* One bucket; returns how many objects were visited. */
+static unsigned sweep_bucket_locked(struct cache_shard *shard, uint32_t bucket, int64_t now_ms,
+                                    struct cache_object **gone)
+{
+    unsigned visited = 0;
+    for (struct cache_object *o = shard->buckets[bucket], *next; o != NULL; o = next) {
+        next = o->next;
+        visited++;
+        if (!is_useless(o, now_ms))
+            continue;
+        shard->counts.expired++;
+        cache_index_remove_locked(shard, o, gone);
+    }
+    return visited;
+}
+
+/* A bucket costs as much as an object, so that empty ones are bounded too. Once around at most. */
+void cache_sweep(struct cache *cache, unsigned most, int64_t now_ms)
+{
+    uint64_t steps = 0;
+    for (uint32_t turn = 0; turn < cache->shard_count && steps < most; turn++) {
+        struct cache_shard *shard = &cache->shards[cache->sweep_shard];
+        struct cache_object *gone = NULL;
+        pthread_mutex_lock(&shard->lock);
+        while (cache->sweep_bucket <= shard->mask && steps < most)
+            steps += 1 + sweep_bucket_locked(shard, cache->sweep_bucket++, now_ms, &gone);
+        bool ended = cache->sweep_bucket > shard->mask;
+        pthread_mutex_unlock(&shard->lock);
+        cache_index_release(gone);
+        if (ended) {
+            cache->sweep_bucket = 0;
+            cache->sweep_shard = (cache->sweep_shard + 1) & (cache->shard_count - 1);
+        }
+    }
+}
+
+/* ---- stats ---- */
+
+void cache_read_stats(const struct cache *cache, struct cache_stats *out)
+{
+    *out = (struct cache_stats){
+        .bytes = atomic_load_explicit(&cache->bytes, memory_order_relaxed),
+        .memory_limit = cache->limit,
+        .fills = atomic_load_explicit(&cache->fills, memory_order_relaxed),
+        .readers = atomic_load_explicit(&cache->readers, memory_order_relaxed),
+    };
+    for (uint32_t i = 0; i < cache->shard_count; i++) {
+        struct cache_shard *shard = &cache->shards[i];
+        pthread_mutex_lock(&shard->lock);
+        out->stored += shard->counts.stored;
+        out->evicted += shard->counts.evicted;
+        out->expired += shard->counts.expired;
+        out->purged += shard->counts.purged;
+        out->chain_full += shard->counts.chain_full;
+        out->objects += shard->objects;
+        pthread_mutex_unlock(&shard->lock);
+    }
+}

@@ -1,0 +1,357 @@
+/*
+ * cache: what is stored, what is being filled, and the rules for both (RFC 9111).
+ *
+ * An object is a complete response, immutable, found by its key, shared by reference count. A fill
+ * is a response that is arriving: one writer (a fetch) on one thread appends to it, readers on any
+ * thread follow. A stored fill turns into an object at the exact end of its framing; a pass is a
+ * fill that nobody else can find and that forgets what its reader has taken.
+ *
+ * Any thread may call what is here unless it says otherwise. now_ms is the monotonic clock.
+ */
+#ifndef WEIR_CACHE_H
+#define WEIR_CACHE_H
+
+#include "base/base.h"
+#include "conf/conf.h"
+
+#include <sys/uio.h>
+
+struct cache;
+struct cache_fill;
+struct cache_object;
+
+/* ==== Rules: pure functions (RFC 9111) ==== */
+
+/* Cache-Control of a request (RFC 9111 §5.2.1), and what else of it decides. -1: absent. */
+struct policy_request {
+    int64_t max_age_s, min_fresh_s, max_stale_s; /* max_stale_s: INT64_MAX when without a value */
+    bool no_cache, no_store, only_if_cached;
+    bool authorization;
+    bool range; /* Range: not looked into while ranges are not served */
+};
+
+void policy_read_request(struct fields fields, struct policy_request *out);
+
+/* Flags of a response that were decided when it was stored, so that a hit parses nothing. */
+enum {
+    CACHE_NO_CACHE = 1 << 0,        /* validate before each use (§5.2.2.4) */
+    CACHE_MUST_REVALIDATE = 1 << 1, /* never stale (§5.2.2.2, §5.2.2.8, s-maxage) */
+    CACHE_HAS_VALIDATOR = 1 << 2,   /* ETag or Last-Modified */
+    CACHE_HAS_VARY = 1 << 3,
+    CACHE_FOR_AUTHORIZED = 1 << 4, /* may answer requests with Authorization (§3.5) */
+    CACHE_HEURISTIC = 1 << 5,      /* its lifetime is Weir's guess or the route's ttl */
+    CACHE_HAD_AGE = 1 << 6         /* came with an Age: from a cache between Weir and the origin */
+};
+
+struct cache_meta {
+    int64_t born_ms;     /* now_ms - born_ms is the current age (§4.2.3) */
+    uint32_t lifetime_s; /* freshness lifetime (§4.2.1) */
+    uint16_t status;
+    uint16_t flags;
+};
+
+/* Why a response is not stored: symbol, text (the `detail` of Cache-Status). */
+#define POLICY_REASON_TABLE(X)                                                                     \
+    X(STORE, "")                                                                                   \
+    X(METHOD, "method")                                                                            \
+    X(DISABLED, "disabled")                                                                        \
+    X(REQUEST_NO_STORE, "request-no-store")                                                        \
+    X(NO_STORE, "no-store")                                                                        \
+    X(PRIVATE, "private")                                                                          \
+    X(AUTHORIZATION, "authorization")                                                              \
+    X(SET_COOKIE, "set-cookie")                                                                    \
+    X(STATUS, "status")                                                                            \
+    X(PARTIAL, "partial")                                                                          \
+    X(VARY_STAR, "vary-star")                                                                      \
+    X(NO_FRESHNESS, "no-freshness")                                                                \
+    X(MALFORMED, "malformed")                                                                      \
+    X(TOO_LARGE, "too-large")                                                                      \
+    X(NO_MEMORY, "no-memory")
+
+enum policy_reason {
+#define X(symbol, text) POLICY_##symbol,
+    POLICY_REASON_TABLE(X)
+#undef X
+    POLICY_REASONS
+};
+const char *policy_reason_text(enum policy_reason reason);
+
+/* What the response is judged by. */
+struct policy_exchange {
+    enum method method;
+    const struct policy_request *request;
+    const struct conf_route_cache *route;
+    unsigned status;
+    struct fields fields; /* of the response */
+    int64_t wall_now_s;   /* when its head was received */
+    int64_t now_ms;       /* the same moment, monotonic */
+    int64_t requested_ms; /* when the request was sent */
+};
+
+/* Whether a shared cache may store the response (§3), for how long it is fresh (§4.2.1) and how old
+ * it is already (§4.2.3). *meta is filled in either way (lifetime 0 where it is not stored). */
+enum policy_reason policy_judge(const struct policy_exchange *exchange, struct cache_meta *meta);
+
+/* What a stored response is good for, for this request, now (§4, §4.2, §5.2.1). */
+enum policy_use {
+    POLICY_FRESH,    /* deliver */
+    POLICY_VALIDATE, /* ask the origin first; conditionally when it has a validator */
+    POLICY_UNUSABLE  /* not for this request at all (Authorization, §3.5) */
+};
+enum policy_use policy_use_stored(const struct cache_meta *meta,
+                                  const struct policy_request *request, int64_t now_ms);
+
+/* Whether a response of this meta that was asked for by another request at the same time may be
+ * given to this one too (§4). */
+bool policy_may_share(const struct cache_meta *meta, const struct policy_request *request,
+                      int64_t now_ms);
+
+/* Current age in seconds (§4.2.3), never negative. */
+static inline uint32_t policy_age_s(const struct cache_meta *meta, int64_t now_ms)
+{
+    int64_t age_s = (now_ms - meta->born_ms) / 1000;
+    return age_s < 0 ? 0 : age_s > INT32_MAX ? INT32_MAX : (uint32_t)age_s;
+}
+
+/* Whether a client's conditions make the answer a 304 (RFC 9110 §13.2.2: If-None-Match, else
+ * If-Modified-Since; GET and HEAD, stored status 200). `block` is the stored field block. */
+bool policy_not_modified(struct fields request, enum method method, unsigned status,
+                         struct str block, int64_t wall_now_s);
+
+/* Fields that are never stored or passed on with a stored response: hop-by-hop ones, those
+ * Connection names, Age (computed), Content-Length (framing is the sink's), Proxy-Authenticate etc.
+ * (§3.1). `fields` is the whole head, `f` one of it. */
+bool policy_field_is_kept(struct fields fields, const struct field *f);
+
+/* The head of a stored response after a 304 (§3.2, §4.3.4): writes the updated field block. False
+ * when it does not fit, or when the 304 is about another response (its ETag or Vary tells): then
+ * nothing may be updated, and the origin is to be asked again without a condition. */
+bool policy_freshen_block(struct str stored, struct fields not_modified, struct appender *out);
+
+/* The value of the first line of that field in a field block ("Name: value\r\n"…); ptr NULL when
+ * absent. */
+struct str cache_block_field(struct str block, enum field_id id);
+
+/* ==== Vary (§4.1) ==== */
+
+/* What selects a variant, as bytes: the field names that the response's Vary lines name, with this
+ * request's normalised values. False when it does not fit, `*` is named, or there are more than 32
+ * names. Empty without Vary. */
+bool cache_vary_build(struct fields response, struct fields request, struct appender *out);
+/* Whether a request selects it. */
+bool cache_vary_matches(struct str vary, struct fields request);
+
+/* ==== Keys ==== */
+
+struct cache_key {
+    struct str text;      /* scheme "://" authority target; borrowed */
+    uint64_t hash, check; /* of XXH3_128bits_withSecret */
+};
+
+/* Writes the key's text: scheme, host in lower case without default port and final dot, target as
+ * sent. */
+void cache_key_write(struct appender *out, struct str scheme, struct str authority,
+                     struct str target);
+/* Fills in the hashes; the secret is the cache's own, drawn at start. */
+void cache_key_hash(const struct cache *cache, struct cache_key *key);
+/* The key's text for a URL such as users write it; false when it is not an absolute http or https
+ * URL. */
+bool cache_key_from_url(struct str url, struct appender *out);
+
+/* ==== The cache ==== */
+
+/* `memory` bytes in all; nothing larger than `max_object` is stored. Ends the program when memory
+ * is out. `shards` 0: chosen by `workers`. */
+struct cache *cache_new(uint64_t memory, uint64_t max_object, unsigned workers, unsigned shards);
+/* After all users have ended; asserts that no fill is left. */
+void cache_free(struct cache **cache);
+
+/* ---- objects: immutable, refcounted ---- */
+
+struct cache_meta cache_object_meta(const struct cache_object *object);
+struct str cache_object_block(
+    const struct cache_object
+        *object); /* field lines "Name: value\r\n"…, no status line, no empty line */
+uint64_t cache_object_length(const struct cache_object *object); /* of the body */
+/* The body from `offset` on, as at most `max` pieces; returns how many. */
+unsigned cache_object_pieces(const struct cache_object *object, uint64_t offset,
+                             struct iovec *pieces, unsigned max);
+struct cache_object *cache_object_ref(struct cache_object *object);
+/* Leaves NULL; frees at the last reference. */
+void cache_object_release(struct cache_object **object);
+/* An object that is in no index: Weir's own answers. NULL when memory is out. */
+struct cache_object *cache_object_private(unsigned status, struct str block, struct str body);
+
+/* ---- lookup ---- */
+
+struct cache_query {
+    struct cache_key key;
+    struct fields fields; /* of the request, for Vary and conditions */
+    const struct policy_request *request;
+    int64_t now_ms;
+};
+
+enum cache_found {
+    CACHE_HIT,   /* found->object: fresh; deliver it */
+    CACHE_LEAD,  /* found->fill: nothing usable; the caller is its writer, fetches into it, and must
+                    cache_fill_end_writer(). found->object: a stored one with a validator, to be
+                    asked about (or NULL) */
+    CACHE_JOIN,  /* found->fill: another request fetches this key; read along */
+    CACHE_ALONE, /* go to the origin by yourself with a private fill: this request may not share
+                    what is being fetched */
+    CACHE_OUT_OF_MEMORY
+};
+
+struct cache_find {
+    struct cache_object *object; /* owned reference, or NULL */
+    struct cache_fill *fill;     /* owned reference, or NULL */
+    bool stale;     /* LEAD: something stored was found but could not be used without asking */
+    bool vary_miss; /* LEAD: only other variants were found */
+};
+
+/* One lock of one shard, held for find and reference. A HIT counts in the eviction order. */
+enum cache_found cache_lookup(struct cache *cache, const struct cache_query *query,
+                              struct cache_find *found);
+/* Whether a fresh hit exists, without fetching: only-if-cached. HIT or ALONE. */
+enum cache_found cache_peek(struct cache *cache, const struct cache_query *query,
+                            struct cache_find *found);
+
+/* ---- fills: the writer's side, one thread ---- */
+
+/* Not findable: for what is not looked up, stored or shared. NULL when memory is out. */
+struct cache_fill *cache_fill_private(struct cache *cache);
+
+/* The writer is told (on its thread, through its mailbox) when its window has opened or its last
+ * reader has left. */
+void cache_fill_set_writer(struct cache_fill *fill, struct mailbox *mailbox, void *writer,
+                           void (*on_readers)(void *writer));
+
+struct cache_fill_head {
+    struct cache_meta meta;
+    enum policy_reason reason; /* POLICY_STORE: to be stored at its end; otherwise it becomes a pass
+                                  here: no longer findable */
+    struct str block;          /* copied */
+    struct str vary;           /* copied */
+    int64_t content_length;    /* of the body that follows, -1: not known */
+    bool
+        bodiless; /* no body follows (HEAD, 204, 304): content_length, if >= 0, is only announced */
+};
+
+/* Publishes the head; once. False when memory is out: abort then. */
+bool cache_fill_set_head(struct cache_fill *fill, const struct cache_fill_head *head);
+/* The origin answered 304: readers are given this object instead (reference taken), and the fill
+ * has ended. */
+void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object);
+
+/* Room for at most `want` more bytes of body, in place; *room 0 when the window of a pass is full
+ * (on_readers follows). NULL when memory is out: abort then. Of a stored fill that outgrows
+ * max_object, the fill becomes a pass here. */
+char *cache_fill_room(struct cache_fill *fill, size_t want, size_t *room);
+/* Publishes `len` bytes written into that room, and wakes readers. */
+void cache_fill_commit(struct cache_fill *fill, size_t len);
+/* room, copy, commit; returns how much was taken (less than len: the window is full, or memory is
+ * out and *failed set). */
+size_t cache_fill_append(struct cache_fill *fill, const char *bytes, size_t len, bool *failed);
+/* The exact end of the framing. Stores it when it is to be stored. `trailers`: field lines, copied;
+ * kept for the readers of now, not stored. */
+void cache_fill_complete(struct cache_fill *fill, struct str trailers, int64_t now_ms);
+/* Anything else: every reader's response breaks visibly. `status` (502, 503, 504) and `detail`
+ * (static text) are for readers that have no head yet. Harmless after the end. */
+void cache_fill_abort(struct cache_fill *fill, unsigned status, const char *detail);
+/* How many readers there are, and whether the fetch is worth going on with: someone reads, or it is
+ * to be stored and at least half done. */
+unsigned cache_fill_readers(const struct cache_fill *fill);
+bool cache_fill_worth_going_on(const struct cache_fill *fill);
+/* The writer's end: no on_readers after this. Aborts what has not ended. Leaves NULL. */
+void cache_fill_end_writer(struct cache_fill **fill);
+struct cache_fill *cache_fill_ref(struct cache_fill *fill);
+void cache_fill_release(struct cache_fill **fill);
+
+/* ---- fills: a reader's side, each on its own thread ---- */
+
+/* Embedded in a request. */
+struct cache_reader {
+    struct cache_fill *fill;                      /* owned reference; NULL: not attached */
+    struct mailbox *mailbox;                      /* set by the caller */
+    void (*on_news)(struct cache_reader *reader); /* set by the caller */
+    struct mail mail;
+    struct list_link link; /* guarded by the fill's lock */
+    uint64_t taken;        /* bytes of body no longer needed; guarded by the fill's lock */
+    uint64_t seen;         /* news up to here has been looked at; owner thread */
+    enum {
+        CACHE_READER_OFF,
+        CACHE_READER_ON,
+        CACHE_READER_WAITING,
+        CACHE_READER_POSTED
+    } phase;   /* guarded by the fill's lock */
+    bool left; /* owner thread: its wake-up is under way */
+};
+
+/* Attaches; consumes *fill. A fill counts its readers from here. */
+void cache_reader_attach(struct cache_reader *reader, struct cache_fill **fill);
+
+enum cache_fill_phase {
+    CACHE_FILL_AWAITS_HEAD,
+    CACHE_FILL_STREAMING,
+    CACHE_FILL_COMPLETE,
+    CACHE_FILL_ABORTED,
+    CACHE_FILL_REPLACED /* by an object: 304 */
+};
+
+/* What a reader can know of its fill; one consistent snapshot. Spans live as long as the reader is
+ * attached. */
+struct cache_view {
+    enum cache_fill_phase phase;
+    bool has_head; /* meta, block, content_length and bodiless are valid (also after an abort behind
+                      the head) */
+    bool pass;     /* not to be stored */
+    bool missed; /* attached when a pass had forgotten its beginning: no pieces; go to the origin by
+                    yourself */
+    enum policy_reason reason;
+    struct cache_meta meta;
+    struct str block, vary, trailers;
+    int64_t content_length;
+    bool bodiless;
+    uint64_t filled;
+    unsigned abort_status;
+    const char *abort_detail;
+    struct cache_object *object; /* REPLACED; borrowed */
+};
+void cache_reader_view(struct cache_reader *reader, struct cache_view *view);
+/* Body bytes from offset up to what is filled, as at most `max` pieces. They stay in place until
+ * cache_reader_take() passes them. */
+unsigned cache_reader_pieces(struct cache_reader *reader, uint64_t offset, struct iovec *pieces,
+                             unsigned max);
+/* Bytes before offset are no longer needed: a pass forgets them, and its window opens. */
+void cache_reader_take(struct cache_reader *reader, uint64_t offset);
+/* Asks for one on_news when there is more than the last view showed. False: there is already; look
+ * again. */
+bool cache_reader_wait(struct cache_reader *reader);
+/* Detaches. True: done. False: its wake-up is under way; on_news will still be called once, with
+ * reader->left set and no fill, and until then the memory must stay. */
+bool cache_reader_leave(struct cache_reader *reader);
+
+/* ---- freshening, purge, expiry, stats ---- */
+
+/* After a 304: the stored response with its head updated and its age anew takes the old one's
+ * place. NULL when memory is out. */
+struct cache_object *cache_freshen(struct cache *cache, const struct cache_key *key,
+                                   struct cache_object *stored, const struct cache_meta *meta,
+                                   struct str block, int64_t now_ms);
+
+/* Removes every stored response with that key, all variants; a fill under way becomes one that is
+ * not stored. Returns how many stored ones were removed. */
+unsigned cache_purge(struct cache *cache, const struct cache_key *key);
+
+/* Removes expired objects that have no validator, visiting at most `most` objects; keeps its place
+ * from call to call. Main thread, once a second. */
+void cache_sweep(struct cache *cache, unsigned most, int64_t now_ms);
+
+struct cache_stats {
+    uint64_t stored, evicted, expired, purged, objects, bytes, memory_limit;
+    uint64_t chain_full;     /* of the evicted: because too many keys fell into one bucket */
+    uint64_t fills, readers; /* now */
+};
+void cache_read_stats(const struct cache *cache, struct cache_stats *out);
+
+#endif

@@ -1,0 +1,211 @@
+/*
+ * Eviction: S3-FIFO by bytes. Called by the index for what comes and goes, and by the budget
+ * when the cap is reached.
+ *
+ * Each shard has a small and a main queue and a ghost list; the cap is the cache's. A new object
+ * enters the small queue, or the main one when the ghost list remembers that it left lately. A
+ * hit only counts, up to three (cache.c). The small queue gives way while it holds more than a
+ * tenth of the shard: what was asked for twice moves on to the main queue, the rest leaves,
+ * remembered as a fingerprint. Otherwise the main queue gives way: what was asked for goes round
+ * once more for each time, the rest leaves.
+ *
+ * Shards give way by turns, of two the fuller one, so that they stay alike and an object larger
+ * than a shard's share still fits. The work is bounded twice: steps under one lock, and
+ * evictions per allocation (in proportion to its bytes).
+ */
+#include "cache/budget.h"
+#include "cache/shard.h"
+
+#define STEPS_PER_LOCK 256u
+#define EVICTIONS_PER_LOCK 64u
+/* Evictions allowed for one allocation: these, and one more for each so many bytes. */
+#define EVICTIONS_LEAST 64u
+#define BYTES_PER_EVICTION 128u
+
+static uint32_t fingerprint(uint64_t hash)
+{
+    uint32_t print = (uint32_t)(hash >> 32);
+    return print != 0 ? print : 1;
+}
+
+static uint32_t *ghost_set(struct cache_shard *shard, uint32_t print)
+{
+    uint32_t sets = (shard->mask + 1) / CACHE_GHOST_WAYS;
+    return &shard->ghost[(print & (sets - 1)) * CACHE_GHOST_WAYS];
+}
+
+static void remember(struct cache_shard *shard, uint64_t hash)
+{
+    uint32_t print = fingerprint(hash);
+    uint32_t *set = ghost_set(shard, print);
+    memmove(set + 1, set, (CACHE_GHOST_WAYS - 1) * sizeof(*set));
+    set[0] = print;
+}
+
+/* True, once, when it left lately. */
+static bool recall(struct cache_shard *shard, uint64_t hash)
+{
+    uint32_t print = fingerprint(hash);
+    uint32_t *set = ghost_set(shard, print);
+    for (unsigned i = 0; i < CACHE_GHOST_WAYS; i++) {
+        if (set[i] != print)
+            continue;
+        memmove(set + i, set + i + 1, (CACHE_GHOST_WAYS - 1 - i) * sizeof(*set));
+        set[CACHE_GHOST_WAYS - 1] = 0;
+        return true;
+    }
+    return false;
+}
+
+static void count_in(struct cache_shard *shard, const struct cache_object *object)
+{
+    uint64_t weight = cache_object_weight(object);
+    uint64_t bytes = atomic_load_explicit(&shard->bytes, memory_order_relaxed);
+    atomic_store_explicit(&shard->bytes, bytes + weight, memory_order_relaxed);
+    if (object->queue == CACHE_QUEUE_SMALL)
+        shard->small_bytes += weight;
+}
+
+static void count_out(struct cache_shard *shard, const struct cache_object *object)
+{
+    uint64_t weight = cache_object_weight(object);
+    uint64_t bytes = atomic_load_explicit(&shard->bytes, memory_order_relaxed);
+    weir_assert(bytes >= weight);
+    atomic_store_explicit(&shard->bytes, bytes - weight, memory_order_relaxed);
+    if (object->queue == CACHE_QUEUE_SMALL) {
+        weir_assert(shard->small_bytes >= weight);
+        shard->small_bytes -= weight;
+    }
+}
+
+void cache_evict_admit_locked(struct cache_shard *shard, struct cache_object *object)
+{
+    weir_assert(object->queue == CACHE_QUEUE_NONE);
+    bool known = recall(shard, object->hash);
+    object->queue = known ? CACHE_QUEUE_MAIN : CACHE_QUEUE_SMALL;
+    object->frequency = 0;
+    list_push_front(known ? &shard->main : &shard->small, &object->queue_link);
+    count_in(shard, object);
+}
+
+void cache_evict_forget_locked(struct cache_shard *shard, struct cache_object *object)
+{
+    weir_assert(object->queue != CACHE_QUEUE_NONE);
+    count_out(shard, object);
+    list_remove(&object->queue_link);
+    object->queue = CACHE_QUEUE_NONE;
+}
+
+void cache_evict_replace_locked(struct cache_shard *shard, struct cache_object *old,
+                                struct cache_object *object)
+{
+    weir_assert(old->queue != CACHE_QUEUE_NONE && object->queue == CACHE_QUEUE_NONE);
+    object->queue = old->queue;
+    object->frequency = old->frequency;
+    list_insert(&old->queue_link, &object->queue_link);
+    count_in(shard, object);
+    cache_evict_forget_locked(shard, old);
+}
+
+static void leave(struct cache_shard *shard, struct cache_object *object,
+                  struct cache_object **gone)
+{
+    shard->counts.evicted++;
+    cache_index_remove_locked(shard, object, gone);
+}
+
+/* One step at the old end of the small queue; true when an object left. */
+static bool step_small(struct cache_shard *shard, struct cache_object **gone)
+{
+    struct cache_object *object =
+        weir_container(shard->small.prev, struct cache_object, queue_link);
+    if (object->frequency < 2) {
+        remember(shard, object->hash);
+        leave(shard, object, gone);
+        return true;
+    }
+    shard->small_bytes -= cache_object_weight(object);
+    list_remove(&object->queue_link);
+    object->queue = CACHE_QUEUE_MAIN;
+    object->frequency = 0;
+    list_push_front(&shard->main, &object->queue_link);
+    return false;
+}
+
+/* The same of the main queue. */
+static bool step_main(struct cache_shard *shard, struct cache_object **gone)
+{
+    struct cache_object *object = weir_container(shard->main.prev, struct cache_object, queue_link);
+    if (object->frequency == 0) {
+        leave(shard, object, gone);
+        return true;
+    }
+    object->frequency--;
+    list_remove(&object->queue_link);
+    list_push_front(&shard->main, &object->queue_link);
+    return false;
+}
+
+/* Until `wanted` bytes have left, as far as `most` and the bound under a lock allow. Returns how
+   many objects left. */
+static unsigned evict_locked(struct cache_shard *shard, uint64_t wanted, unsigned most,
+                             struct cache_object **gone)
+{
+    uint64_t start = atomic_load_explicit(&shard->bytes, memory_order_relaxed), bytes = start;
+    unsigned left = 0;
+    for (unsigned step = 0; step < STEPS_PER_LOCK && left < most; step++) {
+        if (bytes == 0 || start - bytes >= wanted)
+            break;
+        bool small = list_empty(&shard->main) ||
+                     (!list_empty(&shard->small) && shard->small_bytes >= bytes / 10);
+        left += small ? step_small(shard, gone) : step_main(shard, gone);
+        bytes = atomic_load_explicit(&shard->bytes, memory_order_relaxed);
+    }
+    return left;
+}
+
+static uint64_t shard_bytes(struct cache_shard *shard)
+{
+    return atomic_load_explicit(&shard->bytes, memory_order_relaxed);
+}
+
+/* The fuller of the one whose turn it is and another; the next that has anything when both are
+   empty. NULL: all are empty. */
+static struct cache_shard *choose_shard(struct cache *cache)
+{
+    uint32_t mask = cache->shard_count - 1;
+    uint32_t turn = atomic_fetch_add_explicit(&cache->evict_turn, 1, memory_order_relaxed);
+    struct cache_shard *one = &cache->shards[turn & mask];
+    struct cache_shard *other = &cache->shards[(turn * 0x9e3779b1u >> 7) & mask];
+    if (shard_bytes(other) > shard_bytes(one))
+        one = other;
+    for (uint32_t i = 1; shard_bytes(one) == 0 && i <= mask; i++)
+        one = &cache->shards[(turn + i) & mask];
+    return shard_bytes(one) > 0 ? one : NULL;
+}
+
+static uint64_t missing(struct cache *cache, uint64_t bytes)
+{
+    uint64_t all = atomic_load_explicit(&cache->bytes, memory_order_relaxed) + bytes;
+    return all > cache->limit ? all - cache->limit : 0;
+}
+
+void cache_evict(struct cache *cache, uint64_t bytes)
+{
+    if (bytes > cache->limit)
+        return;
+    uint64_t budget = EVICTIONS_LEAST + bytes / BYTES_PER_EVICTION;
+    /* A lock whose steps moved objects without evicting any is paid for too. */
+    for (uint64_t wanted; budget > 0 && (wanted = missing(cache, bytes)) > 0; budget--) {
+        struct cache_shard *shard = choose_shard(cache);
+        if (shard == NULL)
+            return;
+        struct cache_object *gone = NULL;
+        unsigned most = budget < EVICTIONS_PER_LOCK ? (unsigned)budget : EVICTIONS_PER_LOCK;
+        pthread_mutex_lock(&shard->lock);
+        unsigned left = evict_locked(shard, wanted, most, &gone);
+        pthread_mutex_unlock(&shard->lock);
+        cache_index_release(gone);
+        budget -= left > 0 ? left - 1 : 0;
+    }
+}

@@ -1,0 +1,496 @@
+/*
+ * Fills, the writer's side: a fetch, on one thread, makes the head and the body known as they
+ * arrive. Readers follow on their own threads (reader.c).
+ *
+ * Life of a fill (phase → what moves it → next):
+ *   AWAITS_HEAD → cache_fill_set_head → STREAMING; → cache_fill_use_object (304) → REPLACED
+ *   STREAMING → the exact end of the framing → COMPLETE; its object takes its place in the
+ *       index under one lock
+ *   any of the two → cache_fill_abort → ABORTED; nothing is kept
+ * Beside that it is findable (lookups join it) from its making by a lookup until it ends, is
+ * purged, or turns out not to be stored; and a pass (never stored; forgets what all readers have
+ * taken; read only as fast as they take it) from its making when private, from its head when
+ * that is not stored, or from where it outgrows max_object or the memory. Old readers go on in
+ * every case.
+ *
+ * It is freed when the writer, the readers and an undelivered wake-up of the writer have let go
+ * of it. The writer's reference is the first; the index has none.
+ */
+#include "cache/fill.h"
+#include "cache/budget.h"
+#include "cache/shard.h"
+
+#define FILL_MAGIC 0xf1110f11u
+
+/* ---- making, references ---- */
+
+struct cache_fill *cache_fill_new(struct cache *cache, const struct cache_key *key)
+{
+    size_t text_len = key != NULL ? key->text.len : 0;
+    struct cache_fill *fill = cache_budget_alloc(cache, sizeof(*fill) + text_len);
+    if (fill == NULL)
+        return NULL;
+    memset(fill, 0, sizeof(*fill));
+    fill->magic = FILL_MAGIC;
+    fill->private = fill->pass = key == NULL;
+    fill->cache = cache;
+    if (text_len > 0) {
+        memcpy(fill->key_text, key->text.ptr, text_len);
+        fill->key = (struct cache_key){str_of(fill->key_text, text_len), key->hash, key->check};
+    }
+    weir_assert(pthread_mutex_init(&fill->lock, NULL) == 0);
+    fill->phase = CACHE_FILL_AWAITS_HEAD;
+    fill->head.content_length = -1;
+    list_init(&fill->readers);
+    list_init(&fill->waiting);
+    atomic_init(&fill->refs, 1);
+    atomic_init(&fill->news, 1);
+    atomic_fetch_add_explicit(&cache->fills, 1, memory_order_relaxed);
+    return fill;
+}
+
+struct cache_fill *cache_fill_private(struct cache *cache)
+{
+    return cache_fill_new(cache, NULL);
+}
+
+static void destroy(struct cache_fill *fill)
+{
+    struct cache *cache = fill->cache;
+    weir_assert(!fill->findable && list_empty(&fill->readers) && list_empty(&fill->waiting));
+    cache_object_release(&fill->object);
+    cache_body_release(&fill->body);
+    cache_budget_free(cache, fill->text);
+    cache_budget_free(cache, fill->trailers);
+    pthread_mutex_destroy(&fill->lock);
+    fill->magic = 0;
+    cache_budget_free(cache, fill);
+    atomic_fetch_sub_explicit(&cache->fills, 1, memory_order_relaxed);
+}
+
+struct cache_fill *cache_fill_ref(struct cache_fill *fill)
+{
+    weir_check_magic(fill, FILL_MAGIC);
+    uint32_t before = atomic_fetch_add_explicit(&fill->refs, 1, memory_order_relaxed);
+    weir_assert(before > 0);
+    return fill;
+}
+
+void cache_fill_release(struct cache_fill **from)
+{
+    struct cache_fill *fill = weir_take(from);
+    if (fill == NULL)
+        return;
+    weir_check_magic(fill, FILL_MAGIC);
+    uint32_t before = atomic_fetch_sub_explicit(&fill->refs, 1, memory_order_acq_rel);
+    weir_assert(before > 0);
+    if (before == 1)
+        destroy(fill);
+}
+
+void cache_fill_set_writer(struct cache_fill *fill, struct mailbox *mailbox, void *writer,
+                           void (*on_readers)(void *writer))
+{
+    pthread_mutex_lock(&fill->lock);
+    fill->writer_mailbox = mailbox;
+    fill->writer = writer;
+    fill->on_readers = on_readers;
+    pthread_mutex_unlock(&fill->lock);
+}
+
+/* ---- steps ---- */
+
+static uint64_t filled_now(const struct cache_fill *fill)
+{
+    return atomic_load_explicit(&fill->filled, memory_order_relaxed);
+}
+
+static void add_news(struct cache_fill *fill)
+{
+    uint64_t news = atomic_load_explicit(&fill->news, memory_order_relaxed);
+    /* Before any look at waiting_count, as cache_reader_wait has it the other way around: so one of
+       them sees the other. */
+    atomic_store_explicit(&fill->news, news + 1, memory_order_seq_cst);
+}
+
+/* The lock is held; it is not afterwards. */
+static void tell_and_unlock(struct cache_fill *fill)
+{
+    add_news(fill);
+    struct mail *readers = cache_fill_take_waiting_locked(fill);
+    pthread_mutex_unlock(&fill->lock);
+    cache_fill_post(readers);
+}
+
+static bool has_ended(const struct cache_fill *fill)
+{
+    return fill->phase != CACHE_FILL_AWAITS_HEAD && fill->phase != CACHE_FILL_STREAMING;
+}
+
+/* No lookup finds it from here. */
+static void hide(struct cache_fill *fill)
+{
+    if (fill->private)
+        return;
+    struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
+    pthread_mutex_lock(&shard->lock);
+    cache_index_remove_fill_locked(shard, fill);
+    pthread_mutex_unlock(&shard->lock);
+}
+
+static void become_pass(struct cache_fill *fill, enum policy_reason reason)
+{
+    hide(fill);
+    pthread_mutex_lock(&fill->lock);
+    fill->pass = true;
+    fill->head.reason = reason;
+    cache_fill_measure_locked(fill);
+    tell_and_unlock(fill);
+}
+
+/* ---- the head ---- */
+
+static bool is_to_be_stored(const struct cache_fill *fill)
+{
+    return !fill->pass && fill->has_head && fill->head.reason == POLICY_STORE &&
+           !atomic_load_explicit(&fill->purged, memory_order_relaxed);
+}
+
+static void init_parts(struct cache_fill *fill, const struct cache_fill_head *head,
+                       struct cache_object_parts *parts)
+{
+    *parts = (struct cache_object_parts){
+        .key = fill->key, .meta = head->meta, .vary = head->vary, .block = head->block};
+}
+
+static bool judge_head(struct cache_fill *fill, struct cache_fill_head *head)
+{
+    if (fill->private || head->reason != POLICY_STORE)
+        return false;
+    if (!head->bodiless && head->content_length >= 0 &&
+        (uint64_t)head->content_length > fill->cache->max_object)
+        head->reason = POLICY_TOO_LARGE;
+    else if (head->vary.len > UINT16_MAX || head->block.len > UINT32_MAX)
+        head->reason = POLICY_TOO_LARGE;
+    return head->reason == POLICY_STORE;
+}
+
+/* The object itself, for the writer to fill in place, when its size is known and small. A pass
+   takes the same form, as one allocation, though nobody will find it. */
+static struct cache_object *make_object_at_head(struct cache_fill *fill,
+                                                const struct cache_fill_head *head)
+{
+    uint64_t length = head->bodiless ? 0 : (uint64_t)head->content_length;
+    if ((!head->bodiless && head->content_length < 0) || length > CACHE_INLINE_MOST ||
+        head->vary.len > UINT16_MAX || head->block.len > UINT32_MAX)
+        return NULL;
+    struct cache_object_parts parts;
+    init_parts(fill, head, &parts);
+    parts.inline_len = length;
+    return cache_object_new(fill->cache, &parts);
+}
+
+/* Block and vary, one after the other. */
+static char *copy_text(struct cache_fill *fill, const struct cache_fill_head *head)
+{
+    size_t len = head->block.len + head->vary.len;
+    char *text = cache_budget_alloc(fill->cache, len > 0 ? len : 1);
+    if (text == NULL)
+        return NULL;
+    struct appender out = appender_on(text, len);
+    append_str(&out, head->block);
+    append_str(&out, head->vary);
+    return text;
+}
+
+bool cache_fill_set_head(struct cache_fill *fill, const struct cache_fill_head *given)
+{
+    weir_check_magic(fill, FILL_MAGIC);
+    weir_assert(fill->phase == CACHE_FILL_AWAITS_HEAD);
+    struct cache_fill_head head = *given;
+    bool store = judge_head(fill, &head);
+    struct cache_object *object = make_object_at_head(fill, &head);
+    char *text = NULL;
+    if (object != NULL) {
+        head.block = cache_object_block(object);
+        head.vary = cache_object_vary(object);
+        fill->tail = cache_object_inline_body(object);
+        fill->tail_end = cache_object_length(object);
+    } else {
+        text = copy_text(fill, &head);
+        if (text == NULL)
+            return false;
+        head.block = str_of(text, head.block.len);
+        head.vary = str_of(text + head.block.len, head.vary.len);
+    }
+    if (!store)
+        hide(fill);
+
+    pthread_mutex_lock(&fill->lock);
+    fill->head = head;
+    fill->object = object;
+    fill->text = text;
+    fill->has_head = true;
+    fill->pass = !store;
+    fill->phase = CACHE_FILL_STREAMING;
+    if (!store)
+        cache_fill_measure_locked(fill);
+    tell_and_unlock(fill);
+
+    if (store && head.vary.len > 0) {
+        struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
+        pthread_mutex_lock(&shard->lock);
+        fill->vary_known = true;
+        pthread_mutex_unlock(&shard->lock);
+    }
+    return true;
+}
+
+void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object)
+{
+    weir_check_magic(fill, FILL_MAGIC);
+    weir_assert(fill->phase == CACHE_FILL_AWAITS_HEAD);
+    hide(fill);
+    pthread_mutex_lock(&fill->lock);
+    fill->object = cache_object_ref(object);
+    fill->phase = CACHE_FILL_REPLACED;
+    tell_and_unlock(fill);
+}
+
+/* ---- the body ---- */
+
+/* The next chunk becomes the tail. False when memory is out. */
+static bool add_chunk(struct cache_fill *fill)
+{
+    uint64_t filled = filled_now(fill);
+    if (fill->body == NULL) {
+        struct cache_body *body = cache_body_new(fill->cache);
+        if (body == NULL)
+            return false;
+        pthread_mutex_lock(&fill->lock);
+        fill->body = body;
+        pthread_mutex_unlock(&fill->lock);
+    }
+    pthread_mutex_lock(&fill->lock);
+    bool has_place = cache_body_has_place(fill->body);
+    uint32_t capacity = fill->body->capacity > 0 ? fill->body->capacity * 2 : 2;
+    pthread_mutex_unlock(&fill->lock);
+    struct cache_body_chunk *places = NULL;
+    if (!has_place) {
+        places = cache_budget_alloc(fill->cache, capacity * sizeof(*places));
+        if (places == NULL)
+            return false;
+    }
+    size_t size = cache_body_next_chunk(fill->head.content_length, filled,
+                                        fill->pass ? CACHE_PASS_CHUNK_MOST : CACHE_CHUNK_MOST);
+    char *bytes = cache_budget_alloc(fill->cache, size);
+    pthread_mutex_lock(&fill->lock);
+    if (places != NULL)
+        places = cache_body_set_places(fill->body, places, capacity);
+    if (bytes != NULL)
+        cache_body_add(fill->body, bytes, filled, size);
+    pthread_mutex_unlock(&fill->lock);
+    cache_budget_free(fill->cache, places);
+    if (bytes == NULL)
+        return false;
+    fill->tail = bytes;
+    fill->tail_end = filled + size;
+    return true;
+}
+
+/* How much a pass may still take; UINT64_MAX for what is stored. */
+static uint64_t measure_window(struct cache_fill *fill)
+{
+    if (!fill->pass)
+        return UINT64_MAX;
+    pthread_mutex_lock(&fill->lock);
+    uint64_t ahead = filled_now(fill) - fill->slowest;
+    uint64_t window = ahead < CACHE_PASS_WINDOW ? CACHE_PASS_WINDOW - ahead : 0;
+    fill->window_full = window == 0;
+    pthread_mutex_unlock(&fill->lock);
+    return window;
+}
+
+/* Memory is out: a pass whose readers still hold some of it can wait for them. */
+static bool can_wait_for_readers(struct cache_fill *fill)
+{
+    if (!fill->pass)
+        become_pass(fill, POLICY_NO_MEMORY);
+    pthread_mutex_lock(&fill->lock);
+    fill->window_full = filled_now(fill) > fill->slowest && fill->at_slowest > 0;
+    bool can = fill->window_full;
+    pthread_mutex_unlock(&fill->lock);
+    return can;
+}
+
+char *cache_fill_room(struct cache_fill *fill, size_t want, size_t *room)
+{
+    weir_check_magic(fill, FILL_MAGIC);
+    weir_assert(fill->phase == CACHE_FILL_STREAMING);
+    uint64_t filled = filled_now(fill);
+    *room = 0;
+    /* What a small object of known length has room for is all that may come. */
+    if (fill->object == NULL) {
+        if (!fill->pass && filled > fill->cache->max_object)
+            become_pass(fill, POLICY_TOO_LARGE);
+        uint64_t window = measure_window(fill);
+        if (window == 0)
+            return fill->key_text;
+        if (window < want)
+            want = (size_t)window;
+        if (filled == fill->tail_end && !add_chunk(fill)) {
+            if (!can_wait_for_readers(fill))
+                return NULL;
+            return fill->key_text;
+        }
+    }
+    uint64_t left = fill->tail_end - filled;
+    *room = left < want ? (size_t)left : want;
+    return fill->tail;
+}
+
+void cache_fill_commit(struct cache_fill *fill, size_t len)
+{
+    weir_check_magic(fill, FILL_MAGIC);
+    if (len == 0)
+        return;
+    uint64_t filled = filled_now(fill);
+    weir_assert(fill->phase == CACHE_FILL_STREAMING && len <= fill->tail_end - filled);
+    fill->tail += len;
+    atomic_store_explicit(&fill->filled, filled + len, memory_order_release);
+    add_news(fill);
+    if (atomic_load_explicit(&fill->waiting_count, memory_order_seq_cst) == 0)
+        return;
+    pthread_mutex_lock(&fill->lock);
+    struct mail *readers = cache_fill_take_waiting_locked(fill);
+    pthread_mutex_unlock(&fill->lock);
+    cache_fill_post(readers);
+}
+
+size_t cache_fill_append(struct cache_fill *fill, const char *bytes, size_t len, bool *failed)
+{
+    size_t done = 0;
+    *failed = false;
+    while (done < len) {
+        size_t room;
+        char *to = cache_fill_room(fill, len - done, &room);
+        *failed = to == NULL;
+        if (room == 0)
+            break;
+        memcpy(to, bytes + done, room);
+        cache_fill_commit(fill, room);
+        done += room;
+    }
+    return done;
+}
+
+/* ---- the end ---- */
+
+/* The object that is stored; NULL when memory is out: it is not stored then. Takes over nothing. */
+static struct cache_object *make_object_at_end(struct cache_fill *fill)
+{
+    if (fill->object != NULL)
+        return cache_object_ref(fill->object);
+    uint64_t length = filled_now(fill);
+    struct cache_object_parts parts;
+    init_parts(fill, &fill->head, &parts);
+    if (length <= CACHE_INLINE_MOST) {
+        parts.inline_len = length;
+    } else {
+        cache_body_seal(fill->body, length);
+        parts.body = fill->body;
+    }
+    struct cache_object *object = cache_object_new(fill->cache, &parts);
+    if (object != NULL && parts.inline_len > 0)
+        cache_body_copy(fill->body, cache_object_inline_body(object), length);
+    return object;
+}
+
+/* What has become stale on its way, and cannot be validated, would never be used. */
+static bool is_worth_storing(const struct cache_meta *meta, int64_t now_ms)
+{
+    return (meta->flags & CACHE_HAS_VALIDATOR) || policy_age_s(meta, now_ms) < meta->lifetime_s;
+}
+
+/* Object in, fill out, under one lock: no lookup finds both or neither. */
+static void store(struct cache_fill *fill, struct cache_object *object)
+{
+    struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
+    struct cache_object *gone = NULL;
+    bool grow = false;
+    pthread_mutex_lock(&shard->lock);
+    cache_index_remove_fill_locked(shard, fill);
+    if (!atomic_load_explicit(&fill->purged, memory_order_relaxed))
+        grow = cache_index_insert_locked(shard, weir_take(&object), &gone);
+    pthread_mutex_unlock(&shard->lock);
+    cache_object_release(&object);
+    cache_index_release(gone);
+    if (grow)
+        cache_index_grow(fill->cache, shard);
+}
+
+void cache_fill_complete(struct cache_fill *fill, struct str trailers, int64_t now_ms)
+{
+    weir_check_magic(fill, FILL_MAGIC);
+    weir_assert(fill->phase == CACHE_FILL_STREAMING);
+    weir_assert(fill->head.bodiless || fill->head.content_length < 0 ||
+                (uint64_t)fill->head.content_length == filled_now(fill));
+    struct cache_object *object = NULL;
+    if (is_to_be_stored(fill) && filled_now(fill) <= fill->cache->max_object &&
+        is_worth_storing(&fill->head.meta, now_ms))
+        object = make_object_at_end(fill);
+    if (object != NULL)
+        store(fill, object);
+    else
+        hide(fill);
+
+    /* Trailers may be dropped (RFC 9110 §6.5.1): they are, when memory is out. */
+    char *copy = trailers.len > 0 ? cache_budget_alloc(fill->cache, trailers.len) : NULL;
+    if (copy != NULL)
+        memcpy(copy, trailers.ptr, trailers.len);
+    pthread_mutex_lock(&fill->lock);
+    fill->trailers = copy;
+    fill->trailers_len = copy != NULL ? trailers.len : 0;
+    fill->phase = CACHE_FILL_COMPLETE;
+    tell_and_unlock(fill);
+}
+
+void cache_fill_abort(struct cache_fill *fill, unsigned status, const char *detail)
+{
+    weir_check_magic(fill, FILL_MAGIC);
+    if (has_ended(fill))
+        return;
+    hide(fill);
+    pthread_mutex_lock(&fill->lock);
+    fill->abort_status = status;
+    fill->abort_detail = detail;
+    fill->phase = CACHE_FILL_ABORTED;
+    tell_and_unlock(fill);
+}
+
+unsigned cache_fill_readers(const struct cache_fill *fill)
+{
+    return atomic_load_explicit(&fill->reader_count, memory_order_relaxed);
+}
+
+bool cache_fill_worth_going_on(const struct cache_fill *fill)
+{
+    if (cache_fill_readers(fill) > 0)
+        return true;
+    int64_t length = fill->head.bodiless ? 0 : fill->head.content_length;
+    return is_to_be_stored(fill) && length >= 0 && filled_now(fill) >= (uint64_t)length / 2;
+}
+
+void cache_fill_end_writer(struct cache_fill **from)
+{
+    struct cache_fill *fill = weir_take(from);
+    if (fill == NULL)
+        return;
+    cache_fill_abort(fill, 502, "aborted");
+    pthread_mutex_lock(&fill->lock);
+    fill->writer_mailbox = NULL;
+    fill->writer = NULL;
+    fill->on_readers = NULL;
+    pthread_mutex_unlock(&fill->lock);
+    cache_fill_release(&fill);
+}

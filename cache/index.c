@@ -1,0 +1,210 @@
+/*
+ * The index: per shard a table of chains of objects, newest first, and the fills that can be
+ * joined. Called under the shard's lock by cache.c and fill.c; what leaves is handed back as a
+ * list, so that nothing is freed under a lock.
+ *
+ * Bounds: a key keeps at most CACHE_VARIANTS_MOST variants and a bucket at most CACHE_CHAIN_MOST
+ * objects; the oldest leaves. The table doubles when there are more objects than buckets: all of
+ * one shard's objects are moved in one go under its lock. The number of shards grows with the
+ * cap (cache.c), which keeps that to some thousands of objects, well under a millisecond.
+ */
+#include "cache/budget.h"
+#include "cache/fill.h"
+#include "cache/shard.h"
+
+#define BUCKETS_FIRST 16u
+
+void cache_shard_init(struct cache *cache, struct cache_shard *shard)
+{
+    weir_assert(pthread_mutex_init(&shard->lock, NULL) == 0);
+    shard->mask = BUCKETS_FIRST - 1;
+    shard->buckets = base_alloc_zero(BUCKETS_FIRST * sizeof(shard->buckets[0]));
+    shard->ghost = base_alloc_zero(BUCKETS_FIRST * sizeof(shard->ghost[0]));
+    atomic_fetch_add(&cache->bytes,
+                     base_allocated_bytes(shard->buckets) + base_allocated_bytes(shard->ghost));
+    list_init(&shard->small);
+    list_init(&shard->main);
+}
+
+void cache_shard_destroy(struct cache *cache, struct cache_shard *shard)
+{
+    struct cache_object *gone = NULL;
+    for (uint32_t i = 0; i <= shard->mask; i++)
+        while (shard->buckets[i] != NULL)
+            cache_index_remove_locked(shard, shard->buckets[i], &gone);
+    cache_index_release(gone);
+    for (unsigned i = 0; i < CACHE_FILL_LISTS; i++)
+        weir_assert(shard->fills[i] == NULL);
+    weir_assert(shard->objects == 0 && shard->small_bytes == 0 && atomic_load(&shard->bytes) == 0);
+    cache_budget_free(cache, shard->buckets);
+    cache_budget_free(cache, shard->ghost);
+    pthread_mutex_destroy(&shard->lock);
+}
+
+void cache_index_remove_locked(struct cache_shard *shard, struct cache_object *object,
+                               struct cache_object **gone)
+{
+    struct cache_object **at = &shard->buckets[object->hash & shard->mask];
+    while (*at != object) {
+        weir_assert(*at != NULL);
+        at = &(*at)->next;
+    }
+    *at = object->next;
+    cache_evict_forget_locked(shard, object);
+    weir_assert(shard->objects > 0);
+    shard->objects--;
+    object->next = *gone;
+    *gone = object;
+}
+
+/* Makes room in the chain that the object will join: what it replaces leaves, then the oldest of
+   what is over a bound. */
+static void prune_chain(struct cache_shard *shard, const struct cache_object *object,
+                        struct cache_object **gone)
+{
+    struct cache_key key = {.text = cache_object_key(object), .hash = object->hash};
+    struct cache_object *same = NULL, *oldest_variant = NULL, *oldest = NULL;
+    unsigned variants = 0, length = 0;
+    for (struct cache_object *o = shard->buckets[key.hash & shard->mask]; o != NULL; o = o->next) {
+        length++;
+        oldest = o;
+        if (!cache_object_has_key(o, &key))
+            continue;
+        variants++;
+        oldest_variant = o;
+        if (str_equal(cache_object_vary(o), cache_object_vary(object)))
+            same = o;
+    }
+    if (same != NULL) {
+        cache_index_remove_locked(shard, same, gone);
+    } else if (variants >= CACHE_VARIANTS_MOST) {
+        shard->counts.evicted++;
+        cache_index_remove_locked(shard, oldest_variant, gone);
+    } else if (length >= CACHE_CHAIN_MOST) {
+        shard->counts.evicted++;
+        shard->counts.chain_full++;
+        cache_index_remove_locked(shard, oldest, gone);
+    }
+}
+
+bool cache_index_insert_locked(struct cache_shard *shard, struct cache_object *object,
+                               struct cache_object **gone)
+{
+    prune_chain(shard, object, gone);
+    struct cache_object **bucket = &shard->buckets[object->hash & shard->mask];
+    object->next = *bucket;
+    *bucket = object;
+    shard->objects++;
+    shard->counts.stored++;
+    cache_evict_admit_locked(shard, object);
+    return shard->objects > shard->mask + 1;
+}
+
+void cache_index_replace_locked(struct cache_shard *shard, struct cache_object *old,
+                                struct cache_object *object, struct cache_object **gone)
+{
+    weir_assert(old->hash == object->hash);
+    cache_evict_replace_locked(shard, old, object);
+    struct cache_object **bucket = &shard->buckets[object->hash & shard->mask];
+    struct cache_object **at = bucket;
+    while (*at != old) {
+        weir_assert(*at != NULL);
+        at = &(*at)->next;
+    }
+    *at = old->next;
+    /* It is the newest of its key now (RFC 9111 §4.1: of several that match, the most recent). */
+    object->next = *bucket;
+    *bucket = object;
+    old->next = *gone;
+    *gone = old;
+}
+
+void cache_index_release(struct cache_object *gone)
+{
+    while (gone != NULL) {
+        struct cache_object *next = gone->next;
+        gone->next = NULL;
+        cache_object_release(&gone);
+        gone = next;
+    }
+}
+
+/* Newer first in each chain, as they were. The ghost's sets are told apart by one bit more. */
+static void move_to(struct cache_shard *shard, struct cache_object **buckets, uint32_t *ghost,
+                    uint32_t size)
+{
+    memset(buckets, 0, size * sizeof(buckets[0]));
+    memset(ghost, 0, size * sizeof(ghost[0]));
+    uint32_t old_size = shard->mask + 1;
+    for (uint32_t i = 0; i < old_size; i++) {
+        struct cache_object **ends[2] = {&buckets[i], &buckets[i + old_size]};
+        for (struct cache_object *o = shard->buckets[i], *next; o != NULL; o = next) {
+            next = o->next;
+            o->next = NULL;
+            unsigned half = (o->hash & old_size) != 0;
+            *ends[half] = o;
+            ends[half] = &o->next;
+        }
+    }
+    uint32_t sets = old_size / CACHE_GHOST_WAYS;
+    for (uint32_t i = 0; i < old_size; i += CACHE_GHOST_WAYS) {
+        uint32_t *sets_out[2] = {&ghost[i], &ghost[i + old_size]};
+        for (uint32_t way = 0; way < CACHE_GHOST_WAYS; way++)
+            if (shard->ghost[i + way] != 0)
+                *sets_out[(shard->ghost[i + way] & sets) != 0]++ = shard->ghost[i + way];
+    }
+}
+
+void cache_index_grow(struct cache *cache, struct cache_shard *shard)
+{
+    pthread_mutex_lock(&shard->lock);
+    uint32_t size = 2 * (shard->mask + 1);
+    pthread_mutex_unlock(&shard->lock);
+    struct cache_object **buckets = cache_budget_alloc(cache, size * sizeof(buckets[0]));
+    uint32_t *ghost = cache_budget_alloc(cache, size * sizeof(ghost[0]));
+    if (buckets != NULL && ghost != NULL) {
+        pthread_mutex_lock(&shard->lock);
+        /* Another thread may have been faster, or eviction may have made it needless. */
+        if (2 * (shard->mask + 1) == size && shard->objects > shard->mask + 1) {
+            struct cache_object **old_buckets = shard->buckets;
+            uint32_t *old_ghost = shard->ghost;
+            move_to(shard, buckets, ghost, size);
+            shard->buckets = buckets;
+            shard->ghost = ghost;
+            shard->mask = size - 1;
+            buckets = old_buckets;
+            ghost = old_ghost;
+        }
+        pthread_mutex_unlock(&shard->lock);
+    }
+    cache_budget_free(cache, buckets);
+    cache_budget_free(cache, ghost);
+}
+
+static struct cache_fill **fill_list(struct cache_shard *shard, const struct cache_fill *fill)
+{
+    return &shard->fills[fill->key.hash % CACHE_FILL_LISTS];
+}
+
+void cache_index_add_fill_locked(struct cache_shard *shard, struct cache_fill *fill)
+{
+    weir_assert(!fill->findable);
+    struct cache_fill **list = fill_list(shard, fill);
+    fill->findable = true;
+    fill->next = *list;
+    *list = fill;
+}
+
+void cache_index_remove_fill_locked(struct cache_shard *shard, struct cache_fill *fill)
+{
+    if (!fill->findable)
+        return;
+    struct cache_fill **at = fill_list(shard, fill);
+    while (*at != fill) {
+        weir_assert(*at != NULL);
+        at = &(*at)->next;
+    }
+    *at = fill->next;
+    fill->next = NULL;
+    fill->findable = false;
+}

@@ -1,0 +1,37 @@
+/*
+ * What the files of the rules share: the directives of Cache-Control, tokens, and the lines of a
+ * stored field block. Only policy*.c and vary.c include this.
+ */
+#ifndef WEIR_CACHE_POLICY_H
+#define WEIR_CACHE_POLICY_H
+
+#include "cache/cache.h"
+
+/* What a delta-seconds value means that is greater (RFC 9111 §1.2.2). */
+#define POLICY_DELTA_MOST ((int64_t)1 << 31)
+
+/* One directive of a Cache-Control or Pragma line (RFC 9111 §5.2). */
+struct policy_directive {
+    struct str name;  /* may be empty when malformed */
+    struct str value; /* without its quotes */
+    bool has_value;
+    bool malformed; /* not token [ "=" ( token / quoted-string ) ] */
+    bool
+        unreadable; /* malformed around quotes: where the next directive begins is anyone's guess */
+};
+
+/* Takes the next directive off *rest. False at the end. */
+bool policy_directive_next(struct str *rest, struct policy_directive *directive);
+bool policy_directive_is(const struct policy_directive *directive, struct str name);
+/* delta-seconds (RFC 9111 §1.2.2), at most POLICY_DELTA_MOST; -1 when it is not a number. */
+int64_t policy_delta_s(struct str value);
+/* The same of a directive's value; -1 as well when the directive is malformed or has none. */
+int64_t policy_directive_delta_s(const struct policy_directive *directive);
+
+/* A token (RFC 9110 §5.6.2), which a field name has to be. */
+bool policy_is_token(struct str s);
+
+/* Takes the next line off a field block ("Name: value\r\n"…). False at the end. */
+bool policy_block_next(struct str *rest, struct field *line);
+
+#endif

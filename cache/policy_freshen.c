@@ -1,0 +1,174 @@
+/*
+ * The rules, fourth part: which fields of a response are stored (RFC 9111 §3.1), the field block
+ * that a stored head is ("Name: value\r\n"…), and how a 304 updates it (§3.2, §4.3.4).
+ *
+ * Called by a fetch: for each field of each response, and once for each 304. Pure; owns nothing;
+ * any thread.
+ */
+#include "cache/policy.h"
+
+/* ---- what is stored -------------------------------------------------------------------------- */
+
+/* Nearly every Connection field says one of two words, and those name no field. */
+static bool is_named_in_connection(struct fields fields, const struct field *f)
+{
+    for (const struct field *c = fields.list, *end = c + fields.count; c < end; c++) {
+        if (c->id != FIELD_CONNECTION)
+            continue;
+        struct str value = field_value(c);
+        if (!str_equal_nocase(value, STR("keep-alive")) && !str_equal_nocase(value, STR("close")))
+            return fields_named_in_connection(fields, field_name(f));
+    }
+    return false;
+}
+
+bool policy_field_is_kept(struct fields fields, const struct field *f)
+{
+    switch (f->id) {
+    case FIELD_CONNECTION:
+    case FIELD_KEEP_ALIVE:
+    case FIELD_PROXY_CONNECTION:
+    case FIELD_TE:
+    case FIELD_TRANSFER_ENCODING:
+    case FIELD_UPGRADE:
+    case FIELD_PROXY_AUTHENTICATE:
+    case FIELD_PROXY_AUTHORIZATION:
+    case FIELD_AGE:
+    case FIELD_CONTENT_LENGTH:
+        return false;
+    case FIELD_OTHER:
+        if (str_equal_nocase(field_name(f), STR("Proxy-Authentication-Info")))
+            return false;
+        break;
+    default:
+        break;
+    }
+    return !is_named_in_connection(fields, f);
+}
+
+/* ---- field blocks ---------------------------------------------------------------------------- */
+
+bool policy_block_next(struct str *rest, struct field *line)
+{
+    if (rest->len == 0)
+        return false;
+    const char *end = memchr(rest->ptr, '\n', rest->len);
+    const char *colon = memchr(rest->ptr, ':', rest->len);
+    /* Weir wrote the block, of fields that its parser let pass. */
+    weir_assert(end != NULL && colon != NULL && colon < end && end[-1] == '\r');
+    struct str name = str_of(rest->ptr, (size_t)(colon - rest->ptr));
+    struct str value = str_trim(str_of(colon + 1, (size_t)(end - 1 - (colon + 1))));
+    *line = (struct field){
+        .name = name.ptr,
+        .value = value.ptr,
+        .value_len = (uint32_t)value.len,
+        .name_len = (uint16_t)name.len,
+        .id = (uint16_t)field_identify(name.ptr, name.len),
+    };
+    rest->len -= (size_t)(end + 1 - rest->ptr);
+    rest->ptr = end + 1;
+    return true;
+}
+
+struct str cache_block_field(struct str block, enum field_id id)
+{
+    struct field line;
+    while (policy_block_next(&block, &line)) {
+        if (line.id == id)
+            return field_value(&line);
+    }
+    return str_of(NULL, 0);
+}
+
+/* ---- the update after a 304 ------------------------------------------------------------------ */
+
+/* Without W/: what two entity-tags must share to be of one response, weakly compared (RFC 9110
+ * §8.8.3.2). Weakly, because origins that compress mark the tag weak in the 200 only. */
+static struct str opaque_tag(struct str etag)
+{
+    if (etag.len >= 2 && etag.ptr[0] == 'W' && etag.ptr[1] == '/')
+        return str_of(etag.ptr + 2, etag.len - 2);
+    return etag;
+}
+
+static bool block_varies_by(struct str block, struct str name)
+{
+    struct field line;
+    while (policy_block_next(&block, &line)) {
+        struct str rest = field_value(&line), member;
+        while (line.id == FIELD_VARY && str_list_next(&rest, &member)) {
+            if (str_equal_nocase(member, name))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Whether the 304 is about this stored response (§4.3.4): an entity-tag in it is the stored
+ * one's. One that varies by more than the stored one was selected by cannot be told from other
+ * variants. */
+static bool is_about(struct str stored, struct fields not_modified)
+{
+    for (unsigned i = 0; i < not_modified.count; i++) {
+        const struct field *f = &not_modified.list[i];
+        struct str rest = field_value(f), member;
+        if (f->id == FIELD_ETAG) {
+            struct str etag = cache_block_field(stored, FIELD_ETAG);
+            if (etag.ptr == NULL || !str_equal(opaque_tag(etag), opaque_tag(rest)))
+                return false;
+        }
+        while (f->id == FIELD_VARY && str_list_next(&rest, &member)) {
+            if (!block_varies_by(stored, member))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* §3.2: all that may be stored, but for what tells how the stored body is to be read: that is of
+ * the body, which the 304 did not bring. Content-Type is updated, as Weir keeps nothing that was
+ * made by reading it. Vary is what the stored one was selected by. */
+static bool is_updated(struct fields not_modified, const struct field *f)
+{
+    if (f->id == FIELD_CONTENT_RANGE || f->id == FIELD_VARY)
+        return false;
+    if (f->id == FIELD_OTHER && str_equal_nocase(field_name(f), STR("Content-Encoding")))
+        return false;
+    return policy_field_is_kept(not_modified, f);
+}
+
+static bool is_replaced(struct fields not_modified, const struct field *line)
+{
+    for (unsigned i = 0; i < not_modified.count; i++) {
+        const struct field *f = &not_modified.list[i];
+        if (f->id == line->id && f->name_len == line->name_len &&
+            str_equal_nocase(field_name(f), field_name(line)) && is_updated(not_modified, f))
+            return true;
+    }
+    return false;
+}
+
+static void append_line(struct appender *out, const struct field *f)
+{
+    append_str(out, field_name(f));
+    append_lit(out, ": ");
+    append_str(out, field_value(f));
+    append_lit(out, "\r\n");
+}
+
+bool policy_freshen_block(struct str stored, struct fields not_modified, struct appender *out)
+{
+    struct str rest = stored;
+    struct field line;
+    if (!is_about(stored, not_modified))
+        return false;
+    while (policy_block_next(&rest, &line)) {
+        if (!is_replaced(not_modified, &line))
+            append_line(out, &line);
+    }
+    for (unsigned i = 0; i < not_modified.count; i++) {
+        if (is_updated(not_modified, &not_modified.list[i]))
+            append_line(out, &not_modified.list[i]);
+    }
+    return !out->overflow;
+}

@@ -1,0 +1,119 @@
+/*
+ * cache/shard: the index, its parts and what evicts from it.
+ *
+ * Locks: a shard's lock and a fill's lock are leaves. No thread holds two of them, and no memory
+ * is taken under one (taking memory may evict, which locks shards).
+ */
+#ifndef WEIR_CACHE_SHARD_H
+#define WEIR_CACHE_SHARD_H
+
+#include "cache/cache.h"
+#include "cache/object.h"
+
+#include <pthread.h>
+#include <stdalign.h>
+
+#define CACHE_FREQUENCY_MOST 3u
+#define CACHE_VARIANTS_MOST 64u
+#define CACHE_CHAIN_MOST 128u
+#define CACHE_FILL_LISTS 8u
+#define CACHE_GHOST_WAYS 8u
+#define CACHE_SECRET_BYTES 192u
+
+/* Counts of one shard; guarded by its lock. */
+struct cache_shard_counts {
+    uint64_t stored, evicted, expired, purged;
+    uint64_t chain_full; /* objects that left because their bucket was full */
+};
+
+struct cache_shard {
+    alignas(64) pthread_mutex_t lock;
+    /* guarded by lock */
+    uint32_t mask; /* buckets - 1 */
+    uint32_t objects;
+    struct cache_object **buckets; /* owned; the index has one reference to each object */
+    /* owned; as many fingerprints as buckets, in sets of CACHE_GHOST_WAYS, newest first; 0: none */
+    uint32_t *ghost;
+    struct list_link small, main; /* of cache_object.queue_link, newest first */
+    uint64_t small_bytes;
+    /* findable ones, borrowed: each leaves before its writer's reference does */
+    struct cache_fill *fills[CACHE_FILL_LISTS];
+    struct cache_shard_counts counts;
+    /* written under lock, read by anyone */
+    _Atomic uint64_t bytes; /* weight of what is in both queues */
+};
+
+#define CACHE_MAGIC 0xcac4e001u
+
+struct cache {
+    uint32_t magic;
+    /* fixed */
+    uint32_t shard_count; /* a power of two */
+    uint64_t limit, max_object;
+    struct cache_shard *shards;
+    alignas(64) unsigned char secret[CACHE_SECRET_BYTES];
+    /* main thread only */
+    uint32_t sweep_shard, sweep_bucket;
+    /* atomics */
+    alignas(64) _Atomic uint64_t bytes; /* all that is counted */
+    _Atomic uint64_t fills, readers;
+    _Atomic uint32_t evict_turn;
+};
+
+static inline struct cache_shard *cache_shard_of(struct cache *cache, const struct cache_key *key)
+{
+    return &cache->shards[key->check & (cache->shard_count - 1)];
+}
+
+/* ---- index.c ---- */
+
+void cache_shard_init(struct cache *cache, struct cache_shard *shard);
+/* Releases what is stored; no fill is left. */
+void cache_shard_destroy(struct cache *cache, struct cache_shard *shard);
+
+/* The newest object of that key in the rest of a chain; the newer come first. */
+static inline struct cache_object *cache_index_next_locked(const struct cache_key *key,
+                                                           struct cache_object *rest)
+{
+    while (rest != NULL && !cache_object_has_key(rest, key))
+        rest = rest->next;
+    return rest;
+}
+
+static inline struct cache_object *cache_index_first_locked(const struct cache_shard *shard,
+                                                            const struct cache_key *key)
+{
+    return cache_index_next_locked(key, shard->buckets[key->hash & shard->mask]);
+}
+
+/* Takes the caller's reference. What it replaces (same key, same vary) and what the bounds push out
+   is put before *gone. True: the table should * grow. */
+bool cache_index_insert_locked(struct cache_shard *shard, struct cache_object *object,
+                               struct cache_object **gone);
+/* Puts a successor into the place of `old`, in the eviction order too. Takes the caller's
+   reference. */
+void cache_index_replace_locked(struct cache_shard *shard, struct cache_object *old,
+                                struct cache_object *object, struct cache_object **gone);
+/* Out of table and queue; put before *gone, with the index's reference. */
+void cache_index_remove_locked(struct cache_shard *shard, struct cache_object *object,
+                               struct cache_object **gone);
+/* Doubles the table when there are more objects than buckets; no lock may be held. */
+void cache_index_grow(struct cache *cache, struct cache_shard *shard);
+/* Drops the index's references; no lock may be held. */
+void cache_index_release(struct cache_object *gone);
+
+void cache_index_add_fill_locked(struct cache_shard *shard, struct cache_fill *fill);
+void cache_index_remove_fill_locked(struct cache_shard *shard, struct cache_fill *fill);
+
+/* ---- evict.c ---- */
+
+/* Into a queue, as S3-FIFO has it. */
+void cache_evict_admit_locked(struct cache_shard *shard, struct cache_object *object);
+void cache_evict_forget_locked(struct cache_shard *shard, struct cache_object *object);
+/* `object` takes the place of `old` in its queue. */
+void cache_evict_replace_locked(struct cache_shard *shard, struct cache_object *old,
+                                struct cache_object *object);
+/* Objects leave until `bytes` more fit or the bound is reached; no lock may be held. */
+void cache_evict(struct cache *cache, uint64_t bytes);
+
+#endif

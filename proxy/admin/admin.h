@@ -1,0 +1,60 @@
+/*
+ * admin, from inside: what the files of this folder share. Everyone else sees proxy/proxy.h. All of
+ * it belongs to the main thread.
+ */
+#ifndef WEIR_PROXY_ADMIN_H
+#define WEIR_PROXY_ADMIN_H
+
+#include "proxy/proxy.h"
+
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <event2/listener.h>
+
+struct admin_clock;
+
+struct admin {
+    unsigned magic;
+    struct weir *weir; /* borrowed */
+    struct evhttp *http;
+    struct evconnlistener *listener; /* http's */
+    struct event *resume;            /* accepting goes on after a pause */
+    struct admin_clock *clock;       /* owned; NULL without a test clock */
+    char bound_text[CONF_ADDRESS_TEXT];
+};
+
+/* ---- answers (admin.c) ---- */
+
+#define ADMIN_JSON "application/json"
+#define ADMIN_TEXT "text/plain; charset=utf-8"
+
+void admin_reply(struct evhttp_request *req, int status, const char *type, const char *text);
+/* {"error": "..."}; printf. */
+void admin_reply_error(struct evhttp_request *req, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- who may ask for what: pure (guard.c) ---- */
+
+/* Whether a Host field's value names this machine itself: localhost, 127.x.x.x or [::1], with or
+ * without a port. */
+bool admin_host_is_loopback(const char *host);
+/* Whether an Origin field's value is that of a page which the same Host has served. */
+bool admin_origin_is_own(const char *origin, const char *host);
+/* Whether an Authorization field's value carries the token; its time does not tell how much of it
+ * was right. */
+bool admin_token_matches(const char *authorization, const char *token);
+/* Loopback addresses and unix sockets. */
+bool admin_peer_is_local(const struct sockaddr *peer);
+
+/* A query's only parameter, decoded; the caller frees it. NULL with *why set (static text) when it
+ * is missing, repeated, empty or not alone. */
+char *admin_only_parameter(const char *query, const char *name, const char **why);
+
+/* ---- endpoints ---- */
+
+void admin_purge(struct admin *admin, struct evhttp_request *req);
+struct admin_clock *admin_clock_new(struct weir *weir);
+void admin_clock_free(struct admin_clock **clock);
+void admin_clock_advance(struct admin *admin, struct evhttp_request *req);
+
+#endif

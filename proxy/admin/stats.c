@@ -1,0 +1,244 @@
+/*
+ * GET /stats: every counter as one JSON object.
+ *
+ * Called by admin.c on the main thread. Workers write their cells without a lock and nobody stops
+ * them, so one answer is not a snapshot of one moment; what must fit together is read in the order
+ * that keeps it so.
+ */
+#include "proxy/admin/admin.h"
+#include "proxy/version.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+/* The sum over all workers of the cell that lies at this offset in a worker. */
+static uint64_t sum(const struct weir *weir, size_t offset)
+{
+    uint64_t total = 0;
+
+    for (unsigned i = 0; i < weir->workers_count; i++)
+        total += cell_read((const cell *)((const char *)&weir->workers[i] + offset));
+    return total;
+}
+
+#define SUM(weir, member) sum((weir), offsetof(struct worker, stats.member))
+#define SUM_ROW(weir, member, row)                                                                 \
+    sum((weir), offsetof(struct worker, stats.member) + (row) * sizeof(cell))
+
+static void set(json_t *object, const char *name, uint64_t value)
+{
+    json_object_set_new(object, name, json_integer((json_int_t)value));
+}
+
+static json_t *latency(const struct histogram *h)
+{
+    static const struct {
+        const char *name;
+        double share;
+    } quantiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}};
+    uint64_t max = cell_read(&h->max);
+    json_t *out = json_object();
+
+    set(out, "count", cell_read(&h->count));
+    for (size_t i = 0; i < weir_count(quantiles); i++) {
+        uint64_t value = histogram_quantile(h, quantiles[i].share);
+
+        /* A bucket ends behind the largest value in it. */
+        set(out, quantiles[i].name, value < max ? value : max);
+    }
+    set(out, "max", max);
+    return out;
+}
+
+static json_t *worker_latency(const struct weir *weir, size_t offset)
+{
+    struct histogram *h = base_alloc_zero(sizeof(*h));
+    json_t *out;
+
+    for (unsigned i = 0; i < weir->workers_count; i++)
+        histogram_merge(h, (const struct histogram *)((const char *)&weir->workers[i] + offset));
+    out = latency(h);
+    free(h);
+    return out;
+}
+
+static json_t *requests(const struct weir *weir)
+{
+    static const char *const classes[] = {"1xx", "2xx", "3xx", "4xx", "5xx"};
+    /* A request that finishes in between must not make the difference negative. */
+    uint64_t finished = SUM(weir, finished), started = SUM(weir, started), total = 0;
+    json_t *out = json_object(), *status = json_object(), *rejected = json_object();
+
+    for (unsigned i = 0; i < OUTCOMES; i++)
+        total += SUM_ROW(weir, outcomes, i);
+    for (unsigned i = 0; i < weir_count(classes); i++)
+        set(status, classes[i], SUM_ROW(weir, status, i + 1));
+    for (unsigned i = HTTP1_OK + 1; i < HTTP1_ERRORS; i++)
+        set(rejected, http1_error_row((enum http1_error)i)->counter, SUM_ROW(weir, rejected, i));
+    set(out, "total", total);
+    set(out, "in_flight", started > finished ? started - finished : 0);
+    json_object_set_new(out, "status", status);
+    set(out, "interim", SUM(weir, interim));
+    set(out, "client_gone", SUM(weir, client_gone));
+    set(out, "cut", SUM(weir, cut));
+    json_object_set_new(out, "rejected", rejected);
+    return out;
+}
+
+static json_t *connections(const struct weir *weir)
+{
+    json_t *out = json_object();
+
+    set(out, "accepted", SUM(weir, accepted));
+    set(out, "open", SUM(weir, open));
+    set(out, "idle", SUM(weir, idle));
+    set(out, "accept_paused", SUM(weir, accept_paused));
+    return out;
+}
+
+static json_t *cache(const struct weir *weir)
+{
+    json_t *out = json_object();
+    struct cache_stats stats;
+
+    cache_read_stats(weir->cache, &stats);
+    for (unsigned i = 0; i < OUTCOMES; i++)
+        set(out, outcome_counter((enum outcome)i), SUM_ROW(weir, outcomes, i));
+    set(out, "stored", stats.stored);
+    set(out, "evicted", stats.evicted);
+    set(out, "chain_full", stats.chain_full);
+    set(out, "expired", stats.expired);
+    set(out, "purged", stats.purged);
+    set(out, "objects", stats.objects);
+    set(out, "bytes", stats.bytes);
+    set(out, "memory_limit", stats.memory_limit);
+    set(out, "fills", stats.fills);
+    set(out, "readers", stats.readers);
+    return out;
+}
+
+static json_t *routes(const struct weir *weir)
+{
+    struct histogram *h = base_alloc(sizeof(*h));
+    json_t *out = json_array();
+
+    for (unsigned r = 0; r < weir->conf->routes_count; r++) {
+        json_t *one = json_object();
+        uint64_t hits = 0, asked = 0;
+
+        memset(h, 0, sizeof(*h));
+        for (unsigned i = 0; i < weir->workers_count; i++) {
+            const struct route_stats *stats = &weir->workers[i].stats.routes[r];
+
+            hits += cell_read(&stats->hits);
+            asked += cell_read(&stats->requests);
+            histogram_merge(h, &stats->latency_us);
+        }
+        json_object_set_new(one, "route", json_string(weir->conf->routes[r].name));
+        set(one, "requests", asked);
+        set(one, "hits", hits);
+        json_object_set_new(one, "latency_us", latency(h));
+        json_array_append_new(out, one);
+    }
+    free(h);
+    return out;
+}
+
+static json_t *server_connections(const struct pool_server_stats *stats)
+{
+    json_t *out = json_object(), *closed_by = json_object();
+
+    set(out, "opened", stats->opened);
+    set(out, "reused", stats->reused);
+    set(out, "active", stats->active);
+    set(out, "idle", stats->idle);
+    set(out, "closed", stats->closed);
+    for (unsigned i = 0; i < POOL_CLOSES; i++)
+        set(closed_by, pool_close_name((enum pool_close)i), stats->closed_by[i]);
+    json_object_set_new(out, "closed_by", closed_by);
+    return out;
+}
+
+static json_t *server(const struct pool_server_stats *stats, const struct histogram *latency_us)
+{
+    json_t *out = json_object();
+
+    json_object_set_new(out, "address", json_string(stats->address));
+    json_object_set_new(out, "state", json_string(stats->state));
+    set(out, "requests", stats->requests);
+    set(out, "errors", stats->errors);
+    set(out, "retries", stats->retries);
+    set(out, "queued", stats->queued);
+    set(out, "queued_total", stats->queued_total);
+    set(out, "queue_full", stats->queue_full);
+    set(out, "queue_timeouts", stats->queue_timeouts);
+    set(out, "learned_timeout_ms", (uint64_t)stats->learned_timeout_ms);
+    json_object_set_new(out, "connections", server_connections(stats));
+    json_object_set_new(out, "latency_us", latency(latency_us));
+    return out;
+}
+
+static json_t *upstreams(const struct weir *weir)
+{
+    struct histogram *h = base_alloc(sizeof(*h));
+    json_t *out = json_object();
+
+    for (unsigned u = 0; u < weir->conf->upstreams_count; u++) {
+        const struct conf_upstream *upstream = &weir->conf->upstreams[u];
+        json_t *one = json_object(), *servers = json_array();
+        struct pool_server_stats stats;
+        uint64_t queued = 0;
+
+        for (unsigned s = 0; s < pool_servers(weir->pool, upstream); s++) {
+            memset(h, 0, sizeof(*h));
+            pool_read_stats(weir->pool, upstream, s, &stats, h);
+            queued += stats.queued;
+            json_array_append_new(servers, server(&stats, h));
+        }
+        set(one, "queued", queued);
+        json_object_set_new(one, "servers", servers);
+        json_object_set_new(out, upstream->name, one);
+    }
+    free(h);
+    return out;
+}
+
+static json_t *buffers(const struct weir *weir)
+{
+    const size_t at = offsetof(struct worker, loop.bufferevents.stats);
+    json_t *out = json_object();
+
+    set(out, "created", sum(weir, at + offsetof(struct net_bufferevent_stats, created)));
+    set(out, "leased", sum(weir, at + offsetof(struct net_bufferevent_stats, leased)));
+    set(out, "reused", sum(weir, at + offsetof(struct net_bufferevent_stats, reused)));
+    set(out, "idle", sum(weir, at + offsetof(struct net_bufferevent_stats, idle)));
+    return json_pack("{s:o}", "bufferevents", out);
+}
+
+char *admin_stats_json(struct weir *weir)
+{
+    json_t *out = json_object();
+    /* First: a connection that is seen to be closed has had its requests counted. */
+    json_t *connected = connections(weir);
+    int64_t uptime_ms = (base_clock_mono_us() - weir->started_us) / 1000;
+    char *text;
+
+    json_object_set_new(out, "version", json_string(WEIR_VERSION));
+    json_object_set_new(out, "uptime_s", json_real((double)uptime_ms / 1000));
+    set(out, "workers", weir->workers_count);
+    json_object_set_new(out, "requests", requests(weir));
+    json_object_set_new(out, "connections", connected);
+    json_object_set_new(out, "cache", cache(weir));
+    json_object_set_new(
+        out, "latency_us",
+        json_pack("{s:o, s:o}", "hit", worker_latency(weir, offsetof(struct worker, stats.hit_us)),
+                  "miss", worker_latency(weir, offsetof(struct worker, stats.miss_us))));
+    json_object_set_new(out, "routes", routes(weir));
+    json_object_set_new(out, "upstreams", upstreams(weir));
+    json_object_set_new(out, "buffers", buffers(weir));
+    json_object_set_new(out, "access_log",
+                        json_pack("{s:I}", "dropped", (json_int_t)SUM(weir, log_dropped)));
+    text = json_dumps(out, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+    json_decref(out);
+    return text;
+}

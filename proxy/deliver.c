@@ -1,0 +1,56 @@
+/*
+ * What Weir adds to a stored or passed head when it delivers it: Age (RFC 9111 §5.1) and
+ * Cache-Status (RFC 9211). Pure, called by the request machine once per response.
+ */
+#include "proxy/proxy.h"
+
+static void append_age(const struct request *request, const struct cache_meta *meta, int64_t now_ms,
+                       struct appender *out)
+{
+    uint32_t age_s = policy_age_s(meta, now_ms);
+    bool from_cache = request->outcome == OUTCOME_HIT || request->outcome == OUTCOME_STALE ||
+                      (request->collapsed && age_s > 0);
+
+    /* Age on what the origin has just generated would say that it has not (§5.1). */
+    if (!from_cache && !(meta->flags & CACHE_HAD_AGE))
+        return;
+    append_lit(out, "Age: ");
+    append_u64(out, age_s);
+    append_lit(out, "\r\n");
+}
+
+static void append_detail(const struct request *request, struct appender *out)
+{
+    if (!request->detail || !*request->detail)
+        return;
+    append_lit(out, "; detail=");
+    append_str(out, str_from(request->detail));
+}
+
+void deliver_extra(const struct request *request, const struct cache_meta *meta, int64_t now_ms,
+                   struct appender *out)
+{
+    if (request->outcome != OUTCOME_LOCAL)
+        append_age(request, meta, now_ms, out);
+    if (request->outcome == OUTCOME_HIT) {
+        append_lit(out, "Cache-Status: weir; hit; ttl=");
+        append_u64(out, (uint64_t)request->ttl_s);
+        append_lit(out, "\r\n");
+        return;
+    }
+    append_lit(out, "Cache-Status: weir");
+    if (request->forward) {
+        append_lit(out, "; fwd=");
+        append_str(out, str_from(request->forward));
+    }
+    if (request->forward_status) {
+        append_lit(out, "; fwd-status=");
+        append_u64(out, request->forward_status);
+    }
+    if (request->stored)
+        append_lit(out, "; stored");
+    if (request->collapsed)
+        append_lit(out, "; collapsed");
+    append_detail(request, out);
+    append_lit(out, "\r\n");
+}

@@ -1,0 +1,134 @@
+/*
+ * A fetch from inside: what the machine (fetch.c), its reading (fetch_body.c) and what it makes of
+ * response heads (fetch_head.c) share. For those files only; everyone else sees proxy.h.
+ */
+#ifndef WEIR_PROXY_FETCH_H
+#define WEIR_PROXY_FETCH_H
+
+#include "proxy/proxy.h"
+
+#define FETCH_MAGIC 0x46455443u
+
+struct fetch {
+    unsigned magic;
+    /* fixed by fetch_start */
+    struct worker *worker;
+    const struct conf_upstream *upstream;
+    const struct conf_route_cache *route_cache;
+    struct pool_server *server;
+    struct policy_request directives; /* of the leader */
+    struct cache_key key;             /* of a findable fill; its text in the arena */
+    struct str request_head;          /* in the arena */
+    struct str plain_head;            /* the same without conditions, when it has some */
+    struct str invalidates;  /* key text that a successful unsafe request invalidates; or "" */
+    struct http1_head asked; /* the leader's fields, kept for Vary; empty where nothing is stored */
+    enum method method;
+    bool cacheable, findable, upgrade, has_body, body_chunked, replayable;
+
+    /* machine */
+    enum fetch_state state;
+    bool running, released;
+    enum local failure;          /* set from outside or by a state: the loop goes to FAIL */
+    struct request *leader;      /* borrowed; NULL once it has left */
+    struct cache_fill *fill;     /* owned reference */
+    struct cache_object *stored; /* owned reference; being validated */
+    struct arena arena;
+    struct list_link link; /* in worker->fetches */
+    struct wheel_timer deadline;
+    enum local deadline_failure;
+    struct mail mail; /* its next turn, after BYTES_PER_WAKE_UP */
+    size_t turn;
+    bool mail_posted;
+    bool satisfied; /* its leader has been answered and it is to be stored: goes on without readers
+                     */
+
+    /* connection */
+    enum pool_want want;
+    struct pool_lease lease;
+    struct pool_conn pool_conn;
+    struct net_conn conn;
+    bool lease_waits, holds_slot, grant_under_way, reused, reusable;
+    enum pool_close close_reason;
+    unsigned retries;
+    int64_t requested_ms;
+
+    /* request body */
+    bool head_sent, body_started, body_sent, upload_broken;
+
+    /* response */
+    bool got_byte;   /* on this connection: no retry any more */
+    bool head_begun; /* of the present head, the final one or a 1xx */
+    bool resumed;    /* its next turn has come: goes on with what is held or unread */
+    bool freshened;  /* a 304: the readers have the stored response */
+    unsigned interims;
+    struct str
+        input; /* read and not yet used; in the worker's buffer, valid while the machine runs */
+    const char *parsed_at;
+    struct http1_head head;
+    uint64_t left; /* of a Content-Length body */
+    struct http1_chunked chunked;
+    struct str trailers; /* in the arena */
+    struct tunnel *tunnel;
+    bool tunnel_ended;
+    struct field fields[];
+};
+
+/* What a 304 says of the stored response: its head is updated (RFC 9111 §4.3.4) and the readers get
+ * it. */
+enum freshen {
+    FRESHENED,
+    FRESHEN_OTHER,
+    FRESHEN_NO_MEMORY
+};
+enum freshen fetch_take_not_modified(struct fetch *fetch);
+/* Judges the final head and publishes it to the readers. False when memory is out. */
+bool fetch_publish_head(struct fetch *fetch);
+/* The leader's head may be gone when the response comes: what Vary may ask for, and what an unsafe
+ * method invalidates, is kept. False when memory is out. */
+bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request);
+bool fetch_note_invalidation(struct fetch *fetch, const struct request *request);
+void fetch_on_tunnel_end(void *owner, uint64_t to_client_bytes);
+
+/* ---- small helpers of both ---- */
+
+static inline const struct conf_timeouts *fetch_timeouts(const struct fetch *fetch)
+{
+    return &fetch->upstream->timeouts;
+}
+
+static inline void fetch_set_deadline(struct fetch *fetch, int64_t after_ms, enum local failure)
+{
+    fetch->deadline_failure = failure;
+    wheel_set(&fetch->worker->loop.wheel, &fetch->deadline, fetch->worker->loop.now_ms + after_ms);
+}
+
+static inline void fetch_clear_deadline(struct fetch *fetch)
+{
+    fetch->deadline.due_ms = WHEEL_NEVER;
+}
+
+static inline enum fetch_state fetch_fail(struct fetch *fetch, enum local why)
+{
+    fetch->failure = why;
+    return FETCH_FAIL;
+}
+
+static inline struct appender fetch_scratch(const struct fetch *fetch)
+{
+    return appender_on(fetch->worker->scratch, fetch->worker->scratch_bytes);
+}
+
+/* ---- fetch_body.c ---- */
+
+/* Reads behind what is held, into the worker's buffer: fetch->input. As net_conn_recv(). */
+ssize_t fetch_read_input(struct fetch *fetch);
+/* What was read and not used waits for the next wake-up. False when memory is out. */
+bool fetch_hold_input(struct fetch *fetch);
+/* States. */
+enum fetch_state fetch_read_body(struct fetch *fetch);
+enum fetch_state fetch_await_body(struct fetch *fetch);
+enum fetch_state fetch_await_room(struct fetch *fetch);
+/* The exact end has been reached: COMPLETE; what is left over makes the connection unusable. */
+enum fetch_state fetch_end_of_body(struct fetch *fetch);
+
+#endif

@@ -1,0 +1,780 @@
+/*
+ * The request machine: one exchange with a client, from a complete head to its log line.
+ *
+ *   ROUTE -> LOOKUP -+-hit------------------------------> DELIVER <-> AWAIT_CLIENT
+ *                    +-join------> AWAIT_HEAD -> DELIVER <-> AWAIT_BODY        \
+ *                    +-lead, pass-> FETCH -> AWAIT_HEAD ...                      FINISH
+ *                                                     \-> TUNNEL (101) --------/
+ *
+ * A state function returns the next state, REQUEST_WAIT, or REQUEST_DONE; only run() assigns. WAIT
+ * means that one thing will wake the machine: news of the fill (AWAIT_HEAD, AWAIT_BODY), the sink
+ * (AWAIT_CLIENT), or the tunnel's end. Every response, Weir's own included, is delivered from an
+ * object or from a fill. Everything here is on the worker's thread; a transport embeds the request
+ * and calls in.
+ */
+#include "proxy/proxy.h"
+
+#define REQUEST_MAGIC 0x52455155u
+#define ARENA_BYTES 2048
+#define BODY_PIECES 55 /* what a sink adds makes 64 with them */
+#define EXTRA_BYTES 256
+
+typedef enum request_state state_function(struct request *request);
+
+static void run(struct request *request);
+
+/* ---- small helpers ---- */
+
+static bool is_get_or_head(const struct request *request)
+{
+    return request->head->method == METHOD_GET || request->head->method == METHOD_HEAD;
+}
+
+static bool accepts_json(const struct request *request)
+{
+    const struct field *accept = fields_first(http1_fields(request->head), FIELD_ACCEPT);
+
+    return accept && memmem(accept->value, accept->value_len, "json", 4) != NULL;
+}
+
+/* The answer is Weir's own. */
+static enum request_state answer(struct request *request, unsigned status, const char *detail,
+                                 const char *text)
+{
+    weir_assert(!request->head_sent);
+    cache_object_release(&request->object);
+    request->object = local_object(status, text, accepts_json(request), worker_wall_s());
+    request->outcome = OUTCOME_LOCAL;
+    request->detail = detail;
+    request->stored = request->collapsed = false;
+    request->forward_status = 0;
+    if (!request->object) {
+        request->client_gone = true;
+        return REQUEST_FINISH;
+    }
+    return REQUEST_DELIVER;
+}
+
+static enum request_state answer_local(struct request *request, enum local local)
+{
+    const struct local_row *row = local_row(local);
+
+    return answer(request, row->status, row->detail, row->text);
+}
+
+/* A fill that failed names its row by the detail text. */
+static enum request_state answer_failed_fill(struct request *request, const struct cache_view *view)
+{
+    for (int i = LOCAL_NONE + 1; i < LOCALS; i++)
+        if (local_row((enum local)i)->detail == view->abort_detail)
+            return answer_local(request, (enum local)i);
+    return answer(request, view->abort_status ? view->abort_status : 502, view->abort_detail,
+                  "the origin failed");
+}
+
+/* Leaves the fill and whoever fills it. A wake-up under way is let run out in release(). */
+static void leave_source(struct request *request)
+{
+    if (request->fetch)
+        fetch_leave(&request->fetch);
+    if (request->reader.fill && !cache_reader_leave(&request->reader))
+        request->zombie = true;
+}
+
+/* ---- ROUTE ---- */
+
+/* Max-Forwards: 0 makes Weir the one that answers OPTIONS and TRACE (RFC 9110 §7.6.2). */
+static bool ends_here(const struct request *request)
+{
+    unsigned at = 0;
+    const struct field *f;
+    uint64_t left;
+
+    if (request->head->method != METHOD_OPTIONS && request->head->method != METHOD_TRACE)
+        return false;
+    f = fields_next(http1_fields(request->head), STR("Max-Forwards"), &at);
+    return f && str_to_u64(field_value(f), UINT32_MAX, &left) && left == 0;
+}
+
+static enum request_state route(struct request *request)
+{
+    const struct http1_head *head = request->head;
+
+    if (weir_unlikely(head->method == METHOD_CONNECT))
+        return answer_local(request, LOCAL_CONNECT_REFUSED_METHOD);
+    request->route =
+        route_match(request->worker->conf, head->method, head->method_name, head->authority,
+                    head->path_query, &request->arena, &request->target_sent);
+    if (weir_unlikely(!request->route))
+        return answer_local(request, LOCAL_NO_ROUTE);
+    if (weir_unlikely(ends_here(request)))
+        return answer_local(request, LOCAL_MAX_FORWARDS);
+    cell_add(&request->worker->stats.routes[request->route->index].requests, 1);
+    return REQUEST_LOOKUP;
+}
+
+/* ---- LOOKUP ---- */
+
+/* Fields that Connection names do not reach the origin, so Vary could not tell what they selected. */
+static bool names_fields(struct fields fields)
+{
+    unsigned at = 0;
+    const struct field *f;
+    struct str rest, option;
+
+    if (!fields_first(fields, FIELD_CONNECTION))
+        return false;
+    while ((f = fields_next(fields, STR("Connection"), &at)))
+        for (rest = field_value(f); str_list_next(&rest, &option);)
+            if (!str_equal_nocase(option, STR("close")) &&
+                !str_equal_nocase(option, STR("keep-alive")) &&
+                !str_equal_nocase(option, STR("te")))
+                return true;
+    return false;
+}
+
+/* What makes a request pass the cache by, as Cache-Status's fwd; NULL when it is to be looked up.
+ */
+static const char *passes_by(const struct request *request)
+{
+    const struct http1_head *head = request->head;
+    struct fields fields = http1_fields(head);
+
+    if (!request->route->cache.enabled)
+        return "bypass";
+    if (!is_get_or_head(request))
+        return "method";
+    if (head->body != HTTP1_BODY_NONE || head->upgrade || names_fields(fields) ||
+        fields_first(fields, FIELD_IF_MATCH) || fields_first(fields, FIELD_IF_UNMODIFIED_SINCE))
+        return "request";
+    return NULL;
+}
+
+void request_write_key(const struct request *request, struct appender *out)
+{
+    const struct http1_head *head = request->head;
+
+    cache_key_write(out, head->scheme.len ? head->scheme : request->scheme, head->authority,
+                    head->path_query);
+    weir_assert(!out->overflow);
+}
+
+static void make_query(const struct request *request, struct cache_query *query)
+{
+    const struct http1_head *head = request->head;
+    struct worker *worker = request->worker;
+    struct appender key = appender_on(worker->scratch, worker->scratch_bytes);
+
+    request_write_key(request, &key);
+    query->key.text = str_of(key.ptr, key.len);
+    cache_key_hash(worker->cache, &query->key);
+    query->fields = http1_fields(head);
+    query->request = &request->directives;
+    query->now_ms = worker->loop.now_ms;
+}
+
+static enum request_state lead(struct request *request, struct cache_fill *fill,
+                               struct cache_object *stored, const struct cache_key *key)
+{
+    struct cache_fill *read = cache_fill_ref(fill);
+    struct fetch_order order = {
+        .request = request,
+        .fill = fill,
+        .stored = stored,
+        .key = key,
+        .cacheable = request->outcome != OUTCOME_PASS,
+    };
+
+    cache_reader_attach(&request->reader, &read);
+    if (!fetch_start(request->worker, &order)) {
+        leave_source(request);
+        return answer_local(request, LOCAL_OVERLOADED);
+    }
+    return REQUEST_AWAIT_HEAD;
+}
+
+/* Alone at the origin: nobody else reads this, and it is not stored. */
+static enum request_state fetch_alone(struct request *request)
+{
+    struct cache_fill *fill = cache_fill_private(request->worker->cache);
+
+    if (!fill)
+        return answer_local(request, LOCAL_OVERLOADED);
+    request->alone = true;
+    request->collapsed = false;
+    return lead(request, fill, NULL, NULL);
+}
+
+static enum request_state hit(struct request *request, struct cache_find *found)
+{
+    request->object = weir_take(&found->object);
+    request->outcome = OUTCOME_HIT;
+    return REQUEST_DELIVER;
+}
+
+/* HEAD and only-if-cached never fill the cache. */
+static enum request_state look_without_filling(struct request *request,
+                                               const struct cache_query *query)
+{
+    struct cache_find found = {0};
+
+    if (cache_peek(request->worker->cache, query, &found) == CACHE_HIT)
+        return hit(request, &found);
+    if (request->directives.only_if_cached)
+        return answer_local(request, LOCAL_NOT_CACHED);
+    request->outcome = OUTCOME_MISS;
+    request->forward = "uri-miss";
+    return fetch_alone(request);
+}
+
+static enum request_state lookup(struct request *request)
+{
+    struct cache_query query;
+    struct cache_find found = {0};
+
+    policy_read_request(http1_fields(request->head), &request->directives);
+    request->forward = passes_by(request);
+    if (request->forward) {
+        request->outcome = OUTCOME_PASS;
+        return REQUEST_FETCH;
+    }
+    make_query(request, &query);
+    if (weir_unlikely(request->head->method == METHOD_HEAD || request->directives.only_if_cached))
+        return look_without_filling(request, &query);
+    request->outcome = OUTCOME_MISS;
+    switch (cache_lookup(request->worker->cache, &query, &found)) {
+    case CACHE_HIT:
+        return hit(request, &found);
+    case CACHE_LEAD:
+        request->forward = found.stale || found.object ? "stale"
+                           : found.vary_miss           ? "vary-miss"
+                                                       : "uri-miss";
+        return lead(request, found.fill, found.object, &query.key);
+    case CACHE_JOIN:
+        request->outcome = OUTCOME_COALESCED;
+        request->forward = "uri-miss";
+        request->collapsed = true;
+        cache_reader_attach(&request->reader, &found.fill);
+        return REQUEST_AWAIT_HEAD;
+    case CACHE_ALONE:
+        request->forward = "request";
+        return fetch_alone(request);
+    case CACHE_OUT_OF_MEMORY:
+        return answer_local(request, LOCAL_OVERLOADED);
+    }
+    weir_assert(!"an outcome of cache_lookup");
+    return REQUEST_FINISH;
+}
+
+static enum request_state start_fetch(struct request *request)
+{
+    return fetch_alone(request);
+}
+
+/* ---- AWAIT_HEAD ---- */
+
+/* Whether a joined request may be given what another one asked for (RFC 9111 §4). */
+static bool may_share(const struct request *request, const struct cache_view *view)
+{
+    if (request->fetch || request->alone || !request->collapsed)
+        return true;
+    return !view->pass &&
+           policy_may_share(&view->meta, &request->directives, request->worker->loop.now_ms) &&
+           (!(view->meta.flags & CACHE_HAS_VARY) ||
+            cache_vary_matches(view->vary, http1_fields(request->head)));
+}
+
+/* The head shows that the response is not for this request: to the origin by itself, at once. */
+static enum request_state leave_and_fetch_alone(struct request *request)
+{
+    leave_source(request);
+    weir_assert(!request->zombie);
+    request->outcome = OUTCOME_MISS;
+    return fetch_alone(request);
+}
+
+static enum request_state take_replacement(struct request *request, const struct cache_view *view)
+{
+    struct cache_meta meta = cache_object_meta(view->object);
+
+    if (request->collapsed &&
+        !policy_may_share(&meta, &request->directives, request->worker->loop.now_ms))
+        return leave_and_fetch_alone(request);
+    if (!request->collapsed) {
+        request->outcome = OUTCOME_REVALIDATED;
+        request->forward_status = 304;
+    }
+    request->stored = true;
+    request->object = cache_object_ref(view->object);
+    leave_source(request);
+    return REQUEST_DELIVER;
+}
+
+static enum request_state await_head(struct request *request)
+{
+    struct cache_view view;
+
+    do {
+        cache_reader_view(&request->reader, &view);
+        if (view.has_head)
+            return may_share(request, &view) ? REQUEST_DELIVER : leave_and_fetch_alone(request);
+        if (view.phase == CACHE_FILL_REPLACED)
+            return take_replacement(request, &view);
+        if (view.phase == CACHE_FILL_ABORTED) {
+            leave_source(request);
+            return answer_failed_fill(request, &view);
+        }
+    } while (!cache_reader_wait(&request->reader));
+    return REQUEST_WAIT;
+}
+
+/* ---- DELIVER ---- */
+
+/* A 304's field lines: what the 200 would have had, less what describes content (RFC 9110 §15.4.5).
+ */
+static struct str not_modified_block(struct request *request, struct str block)
+{
+    struct appender out;
+    char *copy = arena_alloc(&request->arena, block.len + 1);
+
+    if (!copy)
+        return str_of(NULL, 0);
+    out = appender_on(copy, block.len + 1);
+    for (const char *at = block.ptr, *end = block.ptr + block.len, *next; at < end; at = next) {
+        const char *line_end = memchr(at, '\n', (size_t)(end - at));
+        struct str line, name = str_of(at, 0);
+
+        next = line_end ? line_end + 1 : end;
+        line = str_of(at, (size_t)(next - at));
+        while (name.len < line.len && name.ptr[name.len] != ':')
+            name.len++;
+        if (name.len > 8 && str_equal_nocase(str_of(name.ptr, 8), STR("content-")) &&
+            !str_equal_nocase(name, STR("content-location")))
+            continue;
+        append_str(&out, line);
+    }
+    return str_of(out.ptr, out.len);
+}
+
+struct source {
+    struct cache_meta meta;
+    struct str block, trailers;
+    int64_t content_length;
+    bool bodiless, complete, aborted;
+    uint64_t length; /* of what is there of the body */
+};
+
+static void look_at_object(const struct request *request, struct source *source)
+{
+    source->meta = cache_object_meta(request->object);
+    source->block = cache_object_block(request->object);
+    source->length = cache_object_length(request->object);
+    source->content_length = (int64_t)source->length;
+    source->bodiless = source->aborted = false;
+    source->complete = true;
+    source->trailers = str_of(NULL, 0);
+}
+
+static void look_at_fill(struct request *request, struct source *source)
+{
+    struct cache_view view;
+
+    cache_reader_view(&request->reader, &view);
+    source->meta = view.meta;
+    source->block = view.block;
+    source->length = view.filled;
+    source->content_length = view.content_length;
+    source->bodiless = view.bodiless;
+    source->complete = view.phase == CACHE_FILL_COMPLETE;
+    source->aborted = view.phase == CACHE_FILL_ABORTED;
+    source->trailers = view.trailers;
+    if (!request->head_sent) {
+        request->stored = !view.pass;
+        if (view.pass && request->outcome != OUTCOME_PASS && view.reason != POLICY_METHOD)
+            request->detail = policy_reason_text(view.reason);
+    }
+}
+
+static bool answered_by_304(const struct request *request, const struct source *source)
+{
+    return request->outcome != OUTCOME_PASS && request->outcome != OUTCOME_LOCAL &&
+           source->meta.status == 200 &&
+           policy_not_modified(http1_fields(request->head), request->head->method,
+                               source->meta.status, source->block, worker_wall_s());
+}
+
+/* Fills in the head of the response; false when memory is out. */
+static bool prepare_head(struct request *request, const struct source *source,
+                         struct response_head *head, struct appender *extra)
+{
+    request->status = source->meta.status;
+    request->bodiless = source->bodiless || request->head->method == METHOD_HEAD ||
+                        request->status == 204 || request->status == 304;
+    *head = (struct response_head){.status = request->status,
+                                   .block = source->block,
+                                   .content_length = source->content_length};
+    if (weir_unlikely(answered_by_304(request, source))) {
+        request->status = head->status = 304;
+        request->not_modified = request->bodiless = true;
+        head->content_length = -1;
+        head->block = not_modified_block(request, source->block);
+        if (!head->block.ptr)
+            return false;
+    }
+    if (request->outcome == OUTCOME_HIT)
+        request->ttl_s = (int64_t)source->meta.lifetime_s -
+                         policy_age_s(&source->meta, request->worker->loop.now_ms);
+    deliver_extra(request, &source->meta, request->worker->loop.now_ms, extra);
+    weir_assert(!extra->overflow);
+    head->extra = str_of(extra->ptr, extra->len);
+    head->bodiless = request->bodiless;
+    return true;
+}
+
+static enum request_state sent(struct request *request, enum net_sent how, uint64_t bytes, bool end)
+{
+    request->whole_sent = end;
+    request->in_flight = bytes;
+    if (how == NET_SENT_FAILED) {
+        request->client_gone = true;
+        return REQUEST_FINISH;
+    }
+    if (how == NET_SENT_QUEUED) {
+        request->blocked = true;
+        return REQUEST_AWAIT_CLIENT;
+    }
+    request->offset += bytes;
+    request->sent_bytes = request->offset;
+    if (end)
+        return REQUEST_FINISH;
+    if (request->object)
+        return REQUEST_DELIVER;
+    cache_reader_take(&request->reader, request->offset);
+    return REQUEST_AWAIT_BODY;
+}
+
+static enum request_state deliver(struct request *request)
+{
+    struct iovec pieces[BODY_PIECES];
+    char extra_bytes[EXTRA_BYTES];
+    struct appender extra = appender_on(extra_bytes, sizeof(extra_bytes));
+    struct response_head head;
+    struct response_part part = {.body = pieces};
+    struct source source;
+    uint64_t bytes = 0;
+
+    if (request->object)
+        look_at_object(request, &source);
+    else
+        look_at_fill(request, &source);
+    if (!request->head_sent) {
+        if (!prepare_head(request, &source, &head, &extra)) {
+            request->client_gone = true;
+            return REQUEST_FINISH;
+        }
+        part.head = &head;
+        request->head_sent = true;
+    }
+    if (request->bodiless) {
+        part.end = true;
+    } else {
+        part.body_count =
+            request->object
+                ? cache_object_pieces(request->object, request->offset, pieces, BODY_PIECES)
+                : cache_reader_pieces(&request->reader, request->offset, pieces, BODY_PIECES);
+        for (unsigned i = 0; i < part.body_count; i++)
+            bytes += pieces[i].iov_len;
+        part.end = source.complete && request->offset + bytes == source.length;
+        part.trailers = source.trailers;
+    }
+    if (!part.head && bytes == 0 && !part.end)
+        return REQUEST_AWAIT_BODY;
+    return sent(request, request->sink->ops->send(request->sink, &part), bytes, part.end);
+}
+
+static enum request_state await_body(struct request *request)
+{
+    struct cache_view view;
+
+    do {
+        cache_reader_view(&request->reader, &view);
+        if (view.filled > request->offset || view.phase == CACHE_FILL_COMPLETE)
+            return REQUEST_DELIVER;
+        if (view.phase == CACHE_FILL_ABORTED)
+            return REQUEST_FINISH;
+    } while (!cache_reader_wait(&request->reader));
+    return REQUEST_WAIT;
+}
+
+static enum request_state await_client(struct request *request)
+{
+    if (request->blocked)
+        return REQUEST_WAIT;
+    return sent(request, NET_SENT_ALL, request->in_flight, request->whole_sent);
+}
+
+/* ---- TUNNEL, FINISH ---- */
+
+static enum request_state tunnel(struct request *request)
+{
+    return request->tunnel_ended ? REQUEST_FINISH : REQUEST_WAIT;
+}
+
+static void count(struct request *request, int64_t now_us)
+{
+    struct worker_stats *stats = &request->worker->stats;
+    uint64_t latency_us =
+        now_us > request->started_us ? (uint64_t)(now_us - request->started_us) : 0;
+    bool from_memory = request->outcome == OUTCOME_HIT || request->outcome == OUTCOME_STALE;
+
+    cell_add(&stats->finished, 1);
+    cell_add(&stats->outcomes[request->outcome], 1);
+    cell_add(
+        &stats->status[request->head_sent && request->status < 600 ? request->status / 100 : 0], 1);
+    if (request->client_gone)
+        cell_add(&stats->client_gone, 1);
+    if (from_memory)
+        histogram_add(&stats->hit_us, latency_us);
+    else if (request->outcome != OUTCOME_LOCAL)
+        histogram_add(&stats->miss_us, latency_us);
+    if (request->route) {
+        struct route_stats *of_route = &stats->routes[request->route->index];
+
+        if (from_memory)
+            cell_add(&of_route->hits, 1);
+        histogram_add(&of_route->latency_us, latency_us);
+    }
+}
+
+/* The memory is the transport's again, unless a wake-up is still under way. */
+static void release(struct request *request)
+{
+    arena_destroy(&request->arena);
+    request->magic = 0;
+    if (!request->zombie)
+        request->on_freed(request);
+}
+
+static enum request_state finish(struct request *request)
+{
+    int64_t now_us = base_clock_mono_us();
+    bool cut = request->client_gone || !request->whole_sent;
+
+    if (request->fetch && request->whole_sent && !request->client_gone)
+        fetch_leave_satisfied(&request->fetch);
+    leave_source(request);
+    if (cut && !request->client_gone && request->head_sent && !request->tunnel_ended)
+        cell_add(&request->worker->stats.cut, 1);
+    count(request, now_us);
+    if (request->worker->access)
+        access_log_write(request->worker, request, now_us);
+    if (request->sink)
+        request->sink->ops->done(request->sink, cut);
+    cache_object_release(&request->object);
+    release(request);
+    return REQUEST_DONE;
+}
+
+/* ---- the machine ---- */
+
+static state_function *const states[] = {
+    [REQUEST_ROUTE] = route,
+    [REQUEST_LOOKUP] = lookup,
+    [REQUEST_FETCH] = start_fetch,
+    [REQUEST_AWAIT_HEAD] = await_head,
+    [REQUEST_DELIVER] = deliver,
+    [REQUEST_AWAIT_BODY] = await_body,
+    [REQUEST_AWAIT_CLIENT] = await_client,
+    [REQUEST_TUNNEL] = tunnel,
+    [REQUEST_FINISH] = finish,
+};
+
+static void run(struct request *request)
+{
+    weir_check_magic(request, REQUEST_MAGIC);
+    weir_assert(!request->running);
+    request->running = true;
+    for (;;) {
+        enum request_state next = states[request->state](request);
+
+        if (next == REQUEST_DONE)
+            return; /* the memory may be gone */
+        if (next == REQUEST_WAIT)
+            break;
+        request->state = next;
+    }
+    request->running = false;
+}
+
+/* Goes on in another state than the one that waited: a fault or a 101 that came from outside. */
+static void divert(struct request *request, enum request_state state)
+{
+    weir_assert(!request->running);
+    request->state = state;
+    run(request);
+}
+
+static void on_news(struct cache_reader *reader)
+{
+    struct request *request = weir_container(reader, struct request, reader);
+
+    if (reader->left) {
+        weir_assert(request->zombie);
+        request->zombie = false;
+        if (request->magic == 0)
+            request->on_freed(request);
+        return;
+    }
+    run(request);
+}
+
+/* ---- called by the transport ---- */
+
+void request_init(struct request *request, void (*on_freed)(struct request *request))
+{
+    request->magic = 0;
+    arena_init(&request->arena, ARENA_BYTES);
+    request->on_freed = on_freed;
+}
+
+void request_destroy(struct request *request)
+{
+    arena_destroy(&request->arena);
+}
+
+static void prepare(struct request *request, struct worker *worker, struct sink *sink,
+                    const struct http1_head *head, const struct request_client *client,
+                    int64_t now_us)
+{
+    struct arena arena = request->arena;
+    void (*on_freed)(struct request *) = request->on_freed;
+
+    memset(request, 0, sizeof(*request));
+    request->magic = REQUEST_MAGIC;
+    request->arena = arena;
+    request->on_freed = on_freed;
+    request->worker = worker;
+    request->sink = sink;
+    request->head = head;
+    request->scheme = client->scheme;
+    request->peer = client->peer;
+    request->started_us = now_us;
+    request->reader.mailbox = &worker->loop.mailbox;
+    request->reader.on_news = on_news;
+    cell_add(&worker->stats.started, 1);
+}
+
+void request_start(struct request *request, struct worker *worker, struct sink *sink,
+                   const struct http1_head *head, const struct request_client *client,
+                   int64_t now_us)
+{
+    prepare(request, worker, sink, head, client, now_us);
+    request->state = REQUEST_ROUTE;
+    run(request);
+}
+
+void request_start_local(struct request *request, struct worker *worker, struct sink *sink,
+                         const struct http1_head *head, const struct request_client *client,
+                         unsigned status, const char *detail, const char *text, int64_t now_us)
+{
+    prepare(request, worker, sink, head, client, now_us);
+    request->state = answer(request, status, detail, text);
+    run(request);
+}
+
+void request_head_moved(struct request *request, const char *from, size_t len, const char *to)
+{
+    if (request->target_sent.ptr >= from && request->target_sent.ptr < from + len)
+        request->target_sent.ptr = to + (request->target_sent.ptr - from);
+}
+
+void request_writable(struct request *request)
+{
+    weir_assert(request->blocked);
+    request->blocked = false;
+    run(request);
+}
+
+void request_abandon(struct request *request)
+{
+    request->sink = NULL;
+    request->client_gone = true;
+    request->blocked = false;
+    divert(request, REQUEST_FINISH);
+}
+
+bool request_wants_body(const struct request *request)
+{
+    return request->fetch && fetch_wants_body(request->fetch);
+}
+
+enum net_sent request_body(struct request *request, struct str bytes)
+{
+    return request->fetch ? fetch_body(request->fetch, bytes) : NET_SENT_ALL;
+}
+
+enum net_sent request_body_end(struct request *request, struct str trailers)
+{
+    return request->fetch ? fetch_body_end(request->fetch, trailers) : NET_SENT_ALL;
+}
+
+void request_body_failed(struct request *request, unsigned status, const char *detail,
+                         const char *text)
+{
+    if (request->whole_sent)
+        return; /* answered early: what is queued still goes out */
+    leave_source(request);
+    if (request->head_sent) {
+        request->blocked = false;
+        divert(request, REQUEST_FINISH);
+        return;
+    }
+    divert(request, answer(request, status, detail, text));
+}
+
+/* ---- called by the fetch that this request leads ---- */
+
+void request_on_interim(struct request *request, unsigned status, struct str block)
+{
+    if (request->sink && !request->head_sent)
+        request->sink->ops->interim(request->sink, status, block);
+}
+
+void request_on_want_body(struct request *request)
+{
+    if (request->sink)
+        request->sink->ops->want_body(request->sink);
+}
+
+struct net_conn *request_on_tunnel(struct request *request, struct str block)
+{
+    struct net_conn *client = request->sink->ops->tunnel(request->sink);
+
+    if (!client)
+        return NULL;
+    request->sink->ops->interim(request->sink, 101, block);
+    request->status = 101;
+    request->head_sent = true;
+    request->detail = NULL;
+    request->state = REQUEST_TUNNEL;
+    return client;
+}
+
+void request_on_tunnel_end(struct request *request, uint64_t sent_bytes)
+{
+    request->fetch = NULL;
+    request->sent_bytes = sent_bytes;
+    request->tunnel_ended = true;
+    run(request);
+}
+
+void request_on_fetch_end(struct request *request, unsigned retries, const char *address)
+{
+    struct appender out =
+        appender_on(request->upstream_address, sizeof(request->upstream_address) - 1);
+
+    append_str(&out, str_from(address));
+    request->upstream_address[out.len] = '\0';
+    request->retries = retries;
+    request->fetch = NULL;
+}

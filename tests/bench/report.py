@@ -1,0 +1,157 @@
+"""The tables and the page that a bench run ends in. Every figure comes from the run's own results."""
+import os
+import statistics
+
+import allocs
+import callgrind
+import harness
+import idle
+import post_race
+import reuse
+
+TITLES = {"hit": "1 KiB hit, 64 connections", "miss": "1 KiB miss through the pool, 64 connections",
+          "big": "1 MiB hit, 8 connections", "rate": "1 KiB hit at a constant {rate} requests/s"}
+FLOORS = {"hit": "floor", "miss": "relay", "big": "floor", "rate": "floor"}
+NAMES = {"floor": "bare epoll responder (floor)", "relay": "bare epoll relay (floor)", "weir": "Weir",
+         "weir-log": "Weir, access log json", "nginx": "nginx", "haproxy": "HAProxy", "varnish": "Varnish"}
+# workload, other server, factor: Weir's CPU time per request may be at most factor × the other's.
+RATIO_GOALS = [("hit", "floor", 1.20), ("hit", "haproxy", 0.80), ("miss", "relay", 1.20),
+               ("miss", "nginx", 0.95), ("big", "floor", 1.10)]
+METHOD = """\
+One server at a time on core 0, the load (wrk; for the constant rate `tests/bench/rate.c`) and the origin on
+core 1, all on the loopback of one machine. In each round every server is started afresh, warmed, and measured
+once, in turn. CPU time is what the kernel's scheduler counted for the server's tasks
+(`/proc/PID/task/*/schedstat`), the kernel's work on its behalf included. Figures are medians over the rounds,
+with the least and the greatest in brackets; a ratio is taken within each round. For 1 MiB hits the CPU time
+is that of 1 MiB sent. Misses ask for 10,000 different paths in turn. At the constant rate latency counts from
+when a request was due, not from when it could be sent."""
+QUIET = """\
+The two cores should have nothing else to do. A run during which other programs used more than a tenth of
+either is repeated (`--retries`), and said so if it stays that way. Where the machine cannot be quiet,
+`--nice` raises the priority of servers and load."""
+REPEAT = ["make bench                                      # all of it, renews this page",
+          "tests/bench/run.py --only hit,miss --rounds 9   # parts; --json FILE keeps the raw results",
+          "tests/bench/compare.py A.json B.json            # two runs side by side, with their spread",
+          "tests/bench/callgrind.py --check                # instructions per request against the baseline"]
+
+
+def spread(values, digits=2):
+    """median (min–max)"""
+    if not values:
+        return "–"
+    return (f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})")
+
+
+def ratios(rounds, other_rounds):
+    """Each round against the same round of the other."""
+    return [a["cpu_us"] / b["cpu_us"] for a, b in zip(rounds, other_rounds)]
+
+
+def main_table(results):
+    out = ["| workload | server | CPU µs/request | × floor | requests/s | p50 µs | p99 µs |",
+           "|---|---|---|---|---|---|---|"]
+    for workload, servers in results["workloads"].items():
+        title = TITLES[workload].format(rate=f"{results['rate']:,}")
+        floor = servers.get(FLOORS[workload], [])
+        for name, rounds in servers.items():
+            of = {key: [r[key] for r in rounds] for key in ("cpu_us", "per_second", "p50", "p99")}
+            against = spread(ratios(rounds, floor)) if floor and rounds is not floor else "1"
+            out.append(f"| {title} | {NAMES[name]} | {spread(of['cpu_us'])} | {against} | "
+                       f"{statistics.median(of['per_second']):,.0f} | {statistics.median(of['p50']):,.0f} | "
+                       f"{spread(of['p99'], 0)} |")
+            title = ""
+    return out
+
+
+def judged(good):
+    return "yes" if good else "**no**"
+
+
+def ratio_goal_rows(results):
+    rows = []
+    for workload, other, factor in RATIO_GOALS:
+        servers = results["workloads"].get(workload, {})
+        title = TITLES[workload] + (", CPU time per byte" if workload == "big" else "")
+        if servers.get("weir") and servers.get(other):
+            found = ratios(servers["weir"], servers[other])
+            rows.append((title, f"≤ {factor:.2f} × {NAMES[other]}", spread(found) + " ×",
+                         judged(statistics.median(found) <= factor)))
+    return rows
+
+
+def single_goal_rows(singles):
+    rows = []
+    found = singles.get("allocs", {}).get("weir")
+    if found:
+        each = found["allocations"] / found["hits"]
+        rows.append(("allocations per hit", "0", f"{each:.4f}", judged(each < 0.001)))
+    found = singles.get("idle", {}).get("weir")
+    if found:
+        rows.append((f"idle keep-alive client, {found['clients']:,} of them", "≤ 512 B in user space",
+                     f"{found['bytes_each']:.0f} B", judged(found["bytes_each"] <= 512)))
+        rows.append(("bufferevents leased by them", "0", str(found["leased"]), judged(found["leased"] == 0)))
+    found = singles.get("reuse", {}).get("weir")
+    if found:
+        rows.append((f"origin connections opened, two workers, {found['requests']:,} misses",
+                     f"≤ peak concurrency ({found['peak']}) + 2", str(found["opened"]),
+                     judged(found["opened"] <= found["peak"] + 2)))
+        rows.append(("reuse of origin connections", "≥ 99 %", f"{found['reuse']:.2%}",
+                     judged(found["reuse"] >= 0.99)))
+    found = singles.get("post", {}).get("weir")
+    if found:
+        rows.append((f"{found['posts']:,} POSTs, origin closing idle connections: lost, doubled", "0, 0",
+                     f"{found['lost']}, {found['doubled']}",
+                     judged(not found["lost"] and not found["doubled"])))
+    return rows
+
+
+def goals_table(results):
+    rows = ratio_goal_rows(results) + single_goal_rows(results["singles"])
+    if not rows:
+        return []
+    head = ["| what | goal | measured | met |", "|---|---|---|---|"]
+    return head + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def singles_list(results):
+    modules = {"allocs": ("Allocations per hit", allocs), "idle": ("Idle keep-alive clients", idle),
+               "reuse": ("Reuse of origin connections", reuse), "post": ("The POST race", post_race),
+               "callgrind": ("Instructions in user space (callgrind)", callgrind)}
+    out = []
+    for name, (title, module) in modules.items():
+        if results["singles"].get(name):
+            out += [f"**{title}**", "", *("- " + line for line in module.lines(results["singles"][name])), ""]
+    return out
+
+
+def tables(results):
+    out = main_table(results) if results["workloads"] else []
+    return "\n".join(out + [""] + goals_table(results) + [""] + singles_list(results))
+
+
+def configuration(results):
+    ran = {name for servers in results["workloads"].values() for name in servers}
+    out = []
+    for server, name in (("weir", "weir.yaml.in"), ("nginx", "nginx.conf.in"), ("haproxy", "haproxy.cfg.in"),
+                         ("varnish", "varnish.vcl.in")):
+        if server not in ran:
+            continue
+        with open(os.path.join(harness.HERE, "conf", name)) as f:
+            out += [f"`tests/bench/conf/{name}`", "", "```", f.read().rstrip(), "```", ""]
+    return out
+
+
+def page(results):
+    out = ["# Benchmarks", "",
+           f"Written by `make bench` on {results['started']}; do not edit. {results['rounds']} rounds of "
+           f"{results['seconds']:g} s each.", "", METHOD, "",
+           *main_table(results), "", "## Held against the goals", "", *goals_table(results), "",
+           "## Single figures", "", *singles_list(results)]
+    if results["notes"]:
+        out += ["## Notes of the run", "", *("- " + note for note in results["notes"]), ""]
+    out += ["## Versions", "", *(f"- {name}: {text}" for name, text in results["versions"].items()), "",
+            "## How to repeat it", "",
+            "```", *REPEAT, "```", "",
+            QUIET, "",
+            "## Configuration", "", *configuration(results)]
+    return "\n".join(out).rstrip() + "\n"

@@ -1,0 +1,188 @@
+"""Purging a URL, by the admin port and by the command, and who may do it."""
+
+import json
+
+import pytest
+
+from weirtest import cacheable, chunk, held, respond
+
+
+def by_language(request, connection):
+    cacheable(b"x", 60, [("Vary", "Accept-Language")])(request, connection)
+
+
+def test_a_purged_response_is_asked_for_anew(start):
+    origin = start.origin([cacheable(b"one"), cacheable(b"other"), cacheable(b"two")])
+    weir = start.weir(origin)
+    assert weir.get("/a").body == b"one" and weir.get("/b").body == b"other"
+    assert weir.purge("http://example.test/a") == 1
+    stats = weir.wait_cache(purged=1, objects=1)
+    assert stats["cache"]["purged"] == 1
+    assert weir.get("/a").body == b"two"
+    assert weir.get("/b").cache_status()["hit"] is True
+    assert weir.purge("http://example.test/nothing") == 0
+
+
+@pytest.mark.parametrize("url", ["http://example.test/a?b=c", "http://EXAMPLE.test:80/a?b=c", "HTTP://example.test./a?b=c"])
+def test_spellings_of_a_url(start, url):
+    origin = start.origin(cacheable())
+    weir = start.weir(origin)
+    weir.get("/a?b=c")
+    weir.get("/a")
+    assert weir.purge(url) == 1
+    assert weir.get("/a").cache_status()["hit"] is True
+
+
+def test_every_variant_is_counted(start):
+    origin = start.origin(by_language)
+    weir = start.weir(origin)
+    for language in ("de", "en", "fr"):
+        weir.get("/a", [("Accept-Language", language)])
+    weir.wait_cache(objects=3)
+    assert weir.purge("http://example.test/a") == 3
+    weir.wait_cache(objects=0, purged=3)
+
+
+def test_other_hosts_stay(start):
+    origin = start.origin(cacheable())
+    weir = start.weir(origin)
+    weir.get("/a", host="one.test")
+    weir.get("/a", host="two.test")
+    assert weir.purge("http://one.test/a") == 1
+    assert weir.get("/a", host="two.test").cache_status()["hit"] is True
+
+
+def test_a_purge_while_it_is_being_filled(start):
+    """What was asked of the origin before the purge must not come back as fresh after it."""
+    def script(request, connection):
+        connection.send(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                        chunk(b"old"))
+        gate.wait()
+        connection.send(b"0\r\n\r\n")
+
+    origin = start.origin(script)
+    gate = origin.gate()
+    weir = start.weir(origin)
+    client = weir.client()
+    client.request("GET", "/a")
+    response = client.read_body(client.read_final_head(), at_least=3)
+    weir.purge("http://example.test/a")
+    gate.open()
+    assert client.read_body(response).body == b"old" and response.end == "clean"
+    origin.script = cacheable(b"new")
+    assert weir.get("/a").body == b"new"
+
+
+def test_a_reader_keeps_what_it_reads(start):
+    body = bytes(range(256)) * 40000
+    origin = start.origin(cacheable(body))
+    weir = start.weir(origin)
+    weir.get("/a")
+    client = weir.client(receive_buffer=65536)
+    client.request("GET", "/a")
+    response = client.read_body(client.read_head(), at_least=1000)
+    assert weir.purge("http://example.test/a") == 1
+    assert client.read_body(response).body == body and response.end == "clean"
+
+
+def test_the_command(start):
+    origin = start.origin(cacheable())
+    weir = start.weir(origin)
+    weir.get("/a")
+    done = weir.command("purge", "--admin", weir.admin_url, "http://example.test/a")
+    assert done.returncode == 0 and "1" in done.stdout
+    weir.wait_cache(purged=1, objects=0)
+    weir.get("/a")
+    done = weir.command("purge", "http://example.test/a", env={"WEIR_ADMIN": weir.admin_url})
+    assert done.returncode == 0
+    weir.wait_cache(purged=2)
+
+
+@pytest.mark.parametrize("url", ["/a", "example.test/a", "ftp://example.test/a", "http://", "", "http://a b/"])
+def test_a_wrong_url(start, url):
+    weir = start.weir(start.origin([]))
+    done = weir.command("purge", "--admin", weir.admin_url, url)
+    assert done.returncode == 1 and done.stderr.strip()
+    quoted = url.replace(" ", "%20")
+    assert weir.admin("POST", f"/purge?url={quoted}").status == 400
+
+
+def test_a_purge_without_a_url(start):
+    weir = start.weir(start.origin([]))
+    assert weir.admin("POST", "/purge").status == 400
+    assert weir.command("purge", "--admin", weir.admin_url).returncode == 1
+
+
+def test_only_post_purges(start):
+    origin = start.origin(cacheable())
+    weir = start.weir(origin)
+    weir.get("/a")
+    for method in ("GET", "HEAD", "PUT", "DELETE"):
+        assert weir.admin(method, "/purge?url=http://example.test/a").status in (405, 501)
+    weir.wait_cache(purged=0, objects=1)
+
+
+@pytest.mark.parametrize("fields, host, allowed", [
+    ([], None, True),
+    ([], "localhost", True),
+    ([], "[::1]", True),
+    ([], "evil.test", False),
+    ([], "127.0.0.1.evil.test", False),
+    ([("Origin", "http://evil.test")], None, False),
+    ([("Origin", "null")], None, False),
+    ([("Origin", "https://127.0.0.1.evil.test")], None, False),
+], ids=str)
+def test_a_web_page_cannot_purge(start, fields, host, allowed):
+    origin = start.origin(cacheable())
+    weir = start.weir(origin)
+    weir.get("/a")
+    response = weir.admin("POST", "/purge?url=http://example.test/a", fields, host=host)
+    assert (response.status == 200) is allowed
+    if not allowed:
+        assert response.status == 403
+    weir.wait_cache(purged=1 if allowed else 0)
+
+
+def test_a_page_of_the_admin_port_itself_may_purge(start):
+    origin = start.origin(cacheable())
+    weir = start.weir(origin)
+    weir.get("/a")
+    response = weir.admin("POST", "/purge?url=http://example.test/a", [("Origin", weir.admin_url)])
+    assert response.status == 200 and json.loads(response.body) == {"purged": 1}
+
+
+def test_a_token(start):
+    token = start.file("token", "s3cret-token\n")
+    origin = start.origin(cacheable())
+    bearer = [("Authorization", "Bearer s3cret-token")]
+    weir = start.weir(origin, admin={"token_file": token}, admin_fields=bearer)
+    weir.get("/a")
+    for path in ("/healthz", "/readyz"):
+        assert weir.admin("GET", path).status == 200
+    wrong = ([], [("Authorization", "Bearer wrong")], [("Authorization", "s3cret-token")],
+             [("Authorization", "Bearer s3cret-token2")], [("Authorization", "Bearer s3cret-toke")],
+             [("Authorization", "Basic s3cret-token")])
+    for fields in wrong:
+        assert weir.admin("GET", "/stats", fields).status == 401
+        assert weir.admin("POST", "/purge?url=http://example.test/a", fields).status == 401
+    assert weir.stats(bearer)["cache"]["objects"] == 1
+    assert weir.admin("POST", "/purge?url=http://example.test/a", bearer).status == 200
+    admin = ["--admin", weir.admin_url]
+    assert weir.command("stats", *admin).returncode != 0
+    done = weir.command("stats", *admin, env={"WEIR_ADMIN_TOKEN": "s3cret-token"})
+    assert done.returncode == 0 and json.loads(done.stdout)["cache"]["purged"] == 1
+
+
+def test_a_purge_lets_a_waiting_fill_be(start):
+    origin = start.origin(None)
+    gate = origin.gate()
+    origin.script = held(gate, cacheable(b"x"))
+    weir = start.weir(origin)
+    client = weir.client()
+    client.request("GET", "/a")
+    gate.wait_reached()
+    weir.purge("http://example.test/a")
+    gate.open()
+    assert client.read_response().body == b"x"
+    origin.script = respond(200, b"y")
+    assert weir.get("/a").body == b"y"

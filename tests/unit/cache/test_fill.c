@@ -1,0 +1,493 @@
+/* cache/fill.c: the writer's side, and what its readers see of it on the same thread. */
+#include "tests/unit/cache/cache_fixture.h"
+
+#include "cache/fill.h"
+#include "cache/object.h"
+
+#define URL "http://f.example/x"
+
+struct fixture {
+    struct cache *cache;
+    struct mailbox mailbox;
+    unsigned news, left, told_writer;
+};
+
+struct watcher {
+    struct cache_reader reader;
+    struct fixture *fixture;
+};
+
+static void on_news(struct cache_reader *reader)
+{
+    struct fixture *fixture = weir_container(reader, struct watcher, reader)->fixture;
+    fixture->news++;
+    fixture->left += reader->left;
+}
+
+static void on_readers(void *writer)
+{
+    ((struct fixture *)writer)->told_writer++;
+}
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    fixture->cache = cache_new(8 * MIB, MIB, 1, 0);
+    mailbox_init(&fixture->mailbox);
+    mailbox_adopt(&fixture->mailbox);
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    mailbox_run_local(&fixture->mailbox);
+    assert_int_equal(stats_of(fixture->cache).fills, 0);
+    assert_int_equal(stats_of(fixture->cache).readers, 0);
+    mailbox_destroy(&fixture->mailbox);
+    cache_free(&fixture->cache);
+    free(fixture);
+    return 0;
+}
+
+static struct cache_fill *lead(struct fixture *fixture)
+{
+    struct cache_find found;
+    assert_int_equal(ask(fixture->cache, (struct ask){.url = URL}, &found), CACHE_LEAD);
+    cache_fill_set_writer(found.fill, &fixture->mailbox, fixture, on_readers);
+    return found.fill;
+}
+
+static void attach(struct fixture *fixture, struct watcher *watcher, struct cache_fill **fill)
+{
+    *watcher = (struct watcher){.reader = {.mailbox = &fixture->mailbox, .on_news = on_news},
+                                .fixture = fixture};
+    cache_reader_attach(&watcher->reader, fill);
+    assert_null(*fill);
+}
+
+static void watch(struct fixture *fixture, struct watcher *watcher, struct cache_fill *fill)
+{
+    struct cache_fill *ref = cache_fill_ref(fill);
+    attach(fixture, watcher, &ref);
+}
+
+static struct cache_view view_of(struct watcher *watcher)
+{
+    struct cache_view view;
+    cache_reader_view(&watcher->reader, &view);
+    return view;
+}
+
+static void check_read(struct watcher *watcher, uint64_t from, uint64_t end)
+{
+    while (from < end) {
+        struct iovec piece;
+        assert_int_equal(cache_reader_pieces(&watcher->reader, from, &piece, 1), 1);
+        if (piece.iov_len > end - from)
+            piece.iov_len = end - from;
+        check_pieces(&piece, 1, 0, from);
+        from += piece.iov_len;
+    }
+    assert_int_equal(from, end);
+}
+
+static void test_reader_sees_each_step(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = lead(f);
+    struct watcher w;
+    watch(f, &w, fill);
+    assert_int_equal(cache_fill_readers(fill), 1);
+    struct cache_view view = view_of(&w);
+    assert_int_equal(view.phase, CACHE_FILL_AWAITS_HEAD);
+    assert_false(view.has_head || view.pass || view.missed);
+    assert_true(cache_reader_wait(&w.reader));
+
+    assert_true(give_head(fill, (struct answer){.lifetime_s = 60, .length = -1}));
+    assert_int_equal(f->news, 0);
+    mailbox_run_local(&f->mailbox);
+    assert_int_equal(f->news, 1);
+    assert_false(cache_reader_wait(&w.reader));
+    view = view_of(&w);
+    assert_int_equal(view.phase, CACHE_FILL_STREAMING);
+    assert_true(view.has_head && !view.pass);
+    assert_true(str_equal(view.block, STR("Content-Type: text/plain\r\n")));
+    assert_int_equal(view.content_length, -1);
+    assert_true(cache_reader_wait(&w.reader));
+    assert_true(cache_reader_wait(&w.reader));
+
+    assert_int_equal(give_body(fill, 0, 0, 10000), 10000);
+    mailbox_run_local(&f->mailbox);
+    /* One wake-up, however many chunks. */
+    assert_int_equal(f->news, 2);
+    assert_int_equal(view_of(&w).filled, 10000);
+    check_read(&w, 0, 10000);
+    cache_reader_take(&w.reader, 5000);
+    assert_true(cache_reader_wait(&w.reader));
+
+    cache_fill_complete(fill, STR("T: 1\r\n"), 0);
+    mailbox_run_local(&f->mailbox);
+    assert_int_equal(f->news, 3);
+    view = view_of(&w);
+    assert_int_equal(view.phase, CACHE_FILL_COMPLETE);
+    assert_true(str_equal(view.trailers, STR("T: 1\r\n")));
+    cache_fill_end_writer(&fill);
+    /* It goes on reading from what was shared with the object. */
+    check_read(&w, 5000, 10000);
+    assert_true(is_hit(f->cache, URL, 0));
+    assert_true(cache_reader_leave(&w.reader));
+    assert_int_equal(f->told_writer, 0);
+}
+
+/* For each length at the edges of the ways a body is kept, known and unknown. */
+static void test_what_is_stored_is_what_came(void **state)
+{
+    struct fixture *f = *state;
+    static const uint64_t lengths[] = {0,     1,         100,    16 * KIB - 1, 16 * KIB,
+                                       16385, 256 * KIB, 262145, MIB - 1,      MIB};
+    struct cache_key key = key_of(f->cache, URL);
+    uint64_t empty = stats_of(f->cache).bytes;
+    for (unsigned i = 0; i < 2 * weir_count(lengths); i++) {
+        uint64_t length = lengths[i / 2];
+        struct answer answer = {.lifetime_s = 60, .length = i % 2 ? (int64_t)length : -1};
+        assert_true(store_answer(f->cache, (struct ask){.url = URL}, answer, 9, length));
+        struct cache_find found;
+        assert_int_equal(ask(f->cache, (struct ask){.url = URL}, &found), CACHE_HIT);
+        check_object(found.object, 9, length);
+        uint64_t cost = stats_of(f->cache).bytes - empty;
+        assert_int_equal(cost, cache_object_weight(found.object));
+        assert_true(cost <= length + length / 4 + 8 * KIB);
+        let_go(&found);
+        assert_int_equal(cache_purge(f->cache, &key), 1);
+        assert_int_equal(stats_of(f->cache).bytes, empty);
+    }
+}
+
+static void test_append_copies(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = lead(f);
+    assert_true(give_head(fill, (struct answer){.lifetime_s = 60, .length = -1}));
+    char bytes[9000];
+    for (unsigned i = 0; i < sizeof(bytes); i++)
+        bytes[i] = byte_at(0, i);
+    bool failed = true;
+    assert_int_equal(cache_fill_append(fill, bytes, sizeof(bytes), &failed), sizeof(bytes));
+    assert_false(failed);
+    cache_fill_complete(fill, STR(""), 0);
+    cache_fill_end_writer(&fill);
+    struct cache_find found;
+    assert_int_equal(ask(f->cache, (struct ask){.url = URL}, &found), CACHE_HIT);
+    check_object(found.object, 0, sizeof(bytes));
+    let_go(&found);
+}
+
+static void test_bodiless_head_announces_only(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = cache_fill_private(f->cache);
+    struct cache_fill_head head = {
+        .reason = POLICY_METHOD, .content_length = 5000000, .bodiless = true};
+    assert_true(cache_fill_set_head(fill, &head));
+    struct watcher w;
+    watch(f, &w, fill);
+    cache_fill_complete(fill, STR(""), 0);
+    struct cache_view view = view_of(&w);
+    assert_true(view.bodiless && view.pass && view.content_length == 5000000);
+    assert_int_equal(view.phase, CACHE_FILL_COMPLETE);
+    cache_fill_end_writer(&fill);
+    cache_reader_leave(&w.reader);
+}
+
+static void test_abort_is_seen_and_nothing_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct watcher w[3];
+    for (unsigned head = 0; head < 2; head++) {
+        struct cache_fill *fill = lead(f);
+        for (unsigned i = 0; i < 3; i++) {
+            watch(f, &w[i], fill);
+            view_of(&w[i]);
+        }
+        if (head) {
+            assert_true(give_head(fill, (struct answer){.lifetime_s = 60, .length = 100}));
+            assert_int_equal(give_body(fill, 0, 0, 50), 50);
+        }
+        cache_fill_abort(fill, 504, "timeout");
+        cache_fill_abort(fill, 502, "again");
+        cache_fill_end_writer(&fill);
+        for (unsigned i = 0; i < 3; i++) {
+            struct cache_view view = view_of(&w[i]);
+            assert_int_equal(view.phase, CACHE_FILL_ABORTED);
+            assert_int_equal(view.abort_status, 504);
+            assert_string_equal(view.abort_detail, "timeout");
+            assert_int_equal(view.has_head, head);
+            check_read(&w[i], 0, head ? 50 : 0);
+            assert_true(cache_reader_leave(&w[i].reader));
+        }
+        assert_false(is_hit(f->cache, URL, 0));
+        assert_int_equal(stats_of(f->cache).objects, 0);
+    }
+}
+
+static void test_a_writer_that_ends_early_aborts(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = lead(f);
+    struct watcher w;
+    watch(f, &w, fill);
+    view_of(&w);
+    assert_true(cache_reader_wait(&w.reader));
+    cache_fill_end_writer(&fill);
+    mailbox_run_local(&f->mailbox);
+    assert_int_equal(f->news, 1);
+    assert_int_equal(view_of(&w).phase, CACHE_FILL_ABORTED);
+    assert_int_equal(view_of(&w).abort_status, 502);
+    cache_reader_leave(&w.reader);
+    /* The next request starts afresh. */
+    fill = lead(f);
+    cache_fill_end_writer(&fill);
+}
+
+static void test_304_gives_readers_the_object(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = lead(f);
+    struct watcher w;
+    watch(f, &w, fill);
+    struct cache_object *object = cache_object_private(200, STR("A: b\r\n"), STR("body"));
+    cache_fill_use_object(fill, object);
+    cache_fill_end_writer(&fill);
+    struct cache_view view = view_of(&w);
+    assert_int_equal(view.phase, CACHE_FILL_REPLACED);
+    assert_ptr_equal(view.object, object);
+    cache_object_release(&object);
+    assert_int_equal(cache_object_length(view.object), 4);
+    cache_reader_leave(&w.reader);
+}
+
+static void test_not_stored_is_joined_by_nobody(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = lead(f);
+    struct watcher w;
+    watch(f, &w, fill);
+    assert_true(give_head(fill, (struct answer){.reason = POLICY_NO_STORE, .length = 10}));
+    struct cache_view view = view_of(&w);
+    assert_true(view.pass);
+    assert_int_equal(view.reason, POLICY_NO_STORE);
+    struct cache_fill *second = lead(f);
+    cache_fill_end_writer(&second);
+    assert_int_equal(give_body(fill, 0, 0, 10), 10);
+    cache_fill_complete(fill, STR(""), 0);
+    cache_fill_end_writer(&fill);
+    check_read(&w, 0, 10);
+    cache_reader_leave(&w.reader);
+    assert_int_equal(stats_of(f->cache).stored, 0);
+}
+
+/* A pass is written as fast as it is read, keeps no more than its window, and wakes its writer each
+ * time. */
+static void test_window_of_a_pass(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = cache_fill_private(f->cache);
+    cache_fill_set_writer(fill, &f->mailbox, f, on_readers);
+    struct watcher w;
+    watch(f, &w, fill);
+    assert_true(give_head(fill, (struct answer){.reason = POLICY_TOO_LARGE, .length = 16 * MIB}));
+    uint64_t empty = stats_of(f->cache).bytes, written = 0, taken = 0;
+    while (written < 16 * MIB) {
+        size_t got = give_body(fill, 0, written, 16 * MIB - written);
+        assert_true(got > 0);
+        written += got;
+        assert_int_equal(written - taken, written < 16 * MIB ? 256 * KIB : written - taken);
+        assert_true(stats_of(f->cache).bytes - empty <= 400 * KIB);
+        unsigned told = f->told_writer;
+        while (f->told_writer == told && taken < written) {
+            check_read(&w, taken, taken + 1000 < written ? taken + 1000 : written);
+            taken = taken + 1000 < written ? taken + 1000 : written;
+            cache_reader_take(&w.reader, taken);
+            mailbox_run_local(&f->mailbox);
+        }
+        assert_true(f->told_writer == told + 1 || written == 16 * MIB);
+    }
+    cache_fill_complete(fill, STR(""), 0);
+    cache_fill_end_writer(&fill);
+    check_read(&w, taken, 16 * MIB);
+    cache_reader_leave(&w.reader);
+}
+
+static void test_the_last_reader_tells_the_writer(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = lead(f);
+    struct watcher w[2];
+    watch(f, &w[0], fill);
+    watch(f, &w[1], fill);
+    assert_true(cache_fill_worth_going_on(fill));
+    cache_reader_leave(&w[0].reader);
+    mailbox_run_local(&f->mailbox);
+    assert_int_equal(f->told_writer, 0);
+    cache_reader_leave(&w[1].reader);
+    mailbox_run_local(&f->mailbox);
+    assert_int_equal(f->told_writer, 1);
+    assert_false(cache_fill_worth_going_on(fill));
+    assert_true(give_head(fill, (struct answer){.lifetime_s = 60, .length = 100}));
+    assert_int_equal(give_body(fill, 0, 0, 49), 49);
+    assert_false(cache_fill_worth_going_on(fill));
+    assert_int_equal(give_body(fill, 0, 49, 1), 1);
+    assert_true(cache_fill_worth_going_on(fill));
+    /* A message that is under way when the writer ends is not delivered. */
+    watch(f, &w[0], fill);
+    cache_reader_leave(&w[0].reader);
+    cache_fill_end_writer(&fill);
+    assert_int_equal(stats_of(f->cache).fills, 1);
+    mailbox_run_local(&f->mailbox);
+    assert_int_equal(f->told_writer, 1);
+}
+
+/* Without a length it turns out late; who reads goes on, who comes late is told. */
+static void test_outgrowing_max_object(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = lead(f);
+    struct cache_fill *late = cache_fill_ref(fill);
+    struct watcher w[2], missed;
+    watch(f, &w[0], fill);
+    watch(f, &w[1], fill);
+    assert_true(give_head(fill, (struct answer){.lifetime_s = 60, .length = -1}));
+    uint64_t written = give_body(fill, 0, 0, 3 * MIB);
+    /* Full speed up to there, and then the slowest reader holds it back. */
+    assert_in_range(written, MIB + 1, MIB + 512 * KIB);
+    assert_true(view_of(&w[0]).pass);
+    assert_int_equal(view_of(&w[0]).reason, POLICY_TOO_LARGE);
+    cache_reader_take(&w[0].reader, written);
+    assert_int_equal(give_body(fill, 0, written, 1), 0);
+    check_read(&w[1], 0, written);
+    cache_reader_take(&w[1].reader, written);
+    mailbox_run_local(&f->mailbox);
+    assert_int_equal(f->told_writer, 1);
+    attach(f, &missed, &late);
+    assert_true(view_of(&missed).missed);
+    struct iovec piece;
+    assert_int_equal(cache_reader_pieces(&missed.reader, 0, &piece, 1), 0);
+    uint64_t more = give_body(fill, 0, written, 100 * KIB);
+    assert_int_equal(more, 100 * KIB);
+    check_read(&w[0], written, written + more);
+    cache_reader_leave(&missed.reader);
+    cache_fill_complete(fill, STR(""), 0);
+    cache_fill_end_writer(&fill);
+    check_read(&w[1], written, written + more);
+    cache_reader_leave(&w[0].reader);
+    cache_reader_leave(&w[1].reader);
+    assert_false(is_hit(f->cache, URL, 0));
+}
+
+/* The slowest leaves: the others go on at once. */
+static void test_leaving_opens_the_window(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = cache_fill_private(f->cache);
+    cache_fill_set_writer(fill, &f->mailbox, f, on_readers);
+    struct watcher w[2];
+    watch(f, &w[0], fill);
+    watch(f, &w[1], fill);
+    assert_true(give_head(fill, (struct answer){.reason = POLICY_NO_STORE, .length = -1}));
+    assert_int_equal(give_body(fill, 0, 0, MIB), 256 * KIB);
+    cache_reader_take(&w[0].reader, 256 * KIB);
+    mailbox_run_local(&f->mailbox);
+    assert_int_equal(f->told_writer, 0);
+    cache_reader_leave(&w[1].reader);
+    mailbox_run_local(&f->mailbox);
+    assert_int_equal(f->told_writer, 1);
+    assert_int_equal(give_body(fill, 0, 256 * KIB, MIB), 256 * KIB);
+    cache_reader_leave(&w[0].reader);
+    cache_fill_end_writer(&fill);
+}
+
+/* A body that the memory cannot hold becomes a pass, and comes through whole. */
+static void test_outgrowing_the_memory(void **state)
+{
+    struct fixture *f = *state;
+    struct cache *big = f->cache;
+    f->cache = cache_new(MIB, 64 * MIB, 1, 1);
+    struct cache_fill *fill = lead(f);
+    struct watcher w;
+    watch(f, &w, fill);
+    assert_true(give_head(fill, (struct answer){.lifetime_s = 60, .length = 4 * MIB}));
+    uint64_t written = 0;
+    for (unsigned turn = 0; written < 4 * MIB; turn++) {
+        size_t room;
+        assert_true(turn < 200);
+        uint64_t got = give_body(fill, 0, written, 4 * MIB - written);
+        assert_non_null(cache_fill_room(fill, 1, &room));
+        check_read(&w, written, written + got);
+        written += got;
+        cache_reader_take(&w.reader, written);
+        assert_true(stats_of(f->cache).bytes <= MIB);
+    }
+    assert_int_equal(view_of(&w).reason, POLICY_NO_MEMORY);
+    cache_fill_complete(fill, STR(""), 0);
+    cache_fill_end_writer(&fill);
+    cache_reader_leave(&w.reader);
+    mailbox_run_local(&f->mailbox);
+    cache_free(&f->cache);
+    f->cache = big;
+}
+
+static void test_stale_at_its_end_is_not_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = lead(f);
+    assert_true(give_head(fill, (struct answer){.lifetime_s = 2, .length = 0}));
+    cache_fill_complete(fill, STR(""), 2000);
+    cache_fill_end_writer(&fill);
+    assert_int_equal(stats_of(f->cache).objects, 0);
+}
+
+static void test_leaving_while_the_wake_up_is_under_way(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = lead(f);
+    struct watcher w[2];
+    for (unsigned i = 0; i < 2; i++) {
+        watch(f, &w[i], fill);
+        view_of(&w[i]);
+        assert_true(cache_reader_wait(&w[i].reader));
+    }
+    assert_true(cache_reader_leave(&w[1].reader));
+    assert_true(give_head(fill, (struct answer){.length = 0}));
+    assert_false(cache_reader_leave(&w[0].reader));
+    assert_null(w[0].reader.fill);
+    cache_fill_end_writer(&fill);
+    assert_int_equal(f->left, 0);
+    mailbox_run_local(&f->mailbox);
+    assert_int_equal(f->left, 1);
+    assert_int_equal(f->news, 1);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_reader_sees_each_step),
+        TEST(test_what_is_stored_is_what_came),
+        TEST(test_append_copies),
+        TEST(test_bodiless_head_announces_only),
+        TEST(test_abort_is_seen_and_nothing_is_kept),
+        TEST(test_a_writer_that_ends_early_aborts),
+        TEST(test_304_gives_readers_the_object),
+        TEST(test_not_stored_is_joined_by_nobody),
+        TEST(test_window_of_a_pass),
+        TEST(test_the_last_reader_tells_the_writer),
+        TEST(test_outgrowing_max_object),
+        TEST(test_leaving_opens_the_window),
+        TEST(test_outgrowing_the_memory),
+        TEST(test_stale_at_its_end_is_not_kept),
+        TEST(test_leaving_while_the_wake_up_is_under_way),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,135 @@
+/* Lines of the access log: what each format looks like, and that no client can forge one. */
+#include "proxy/accesslog.h"
+
+#include <jansson.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static char line[ACCESS_LINE_BYTES];
+
+static struct access_entry usual(void)
+{
+    return (struct access_entry){
+        .client = "127.0.0.1",
+        .method = STR("GET"),
+        .host = STR("example.test"),
+        .target = STR("/a?b=c"),
+        .minor = 1,
+        .status = 200,
+        .bytes = 5,
+        .cache = "hit",
+        .ttl_s = 29,
+        .route = "example.test/",
+        .upstream = "10.0.0.5:9000",
+        .total_us = 41,
+        .retries = 1,
+        .user_agent = STR("agent"),
+        .referer = STR("http://x/?y"),
+    };
+}
+
+static const char *write_line(enum conf_log_format format, const struct access_entry *entry)
+{
+    struct appender out = appender_on(line, sizeof(line) - 1);
+    char time_text[ACCESS_TIME_BYTES];
+
+    access_format_time(format, 1700000000, time_text);
+    access_format_line(format, entry, time_text, 7, &out);
+    assert_false(out.overflow);
+    line[out.len] = '\0';
+    assert_ptr_equal(strchr(line, '\n'), line + out.len - 1);
+    return line;
+}
+
+static void test_combined(void **state)
+{
+    struct access_entry entry = usual();
+
+    (void)state;
+    assert_string_equal(write_line(CONF_LOG_COMBINED, &entry),
+                        "127.0.0.1 - - [14/Nov/2023:22:13:20 +0000] \"GET /a?b=c HTTP/1.1\" 200 5 "
+                        "\"http://x/?y\" \"agent\"\n");
+}
+
+static void test_json(void **state)
+{
+    struct access_entry entry = usual();
+
+    (void)state;
+    assert_string_equal(
+        write_line(CONF_LOG_JSON, &entry),
+        "{\"time\":\"2023-11-14T22:13:20.007Z\",\"client\":\"127.0.0.1\",\"method\":\"GET\","
+        "\"host\":\"example.test\",\"target\":\"/"
+        "a?b=c\",\"status\":200,\"bytes\":5,\"cache\":\"hit\",\"ttl\":29,"
+        "\"route\":\"example.test/\",\"upstream\":\"10.0.0.5:9000\",\"total_us\":41,\"retries\":1,"
+        "\"user_agent\":\"agent\",\"referer\":\"http://x/?y\",\"version\":\"HTTP/1.1\"}\n");
+}
+
+static void test_what_is_not_known_is_a_dash(void **state)
+{
+    struct access_entry entry = {.client = "unix", .cache = "local", .upstream = "", .status = 400};
+    json_t *parsed;
+
+    (void)state;
+    assert_string_equal(
+        write_line(CONF_LOG_COMBINED, &entry),
+        "unix - - [14/Nov/2023:22:13:20 +0000] \"- - HTTP/1.0\" 400 - \"-\" \"-\"\n");
+    parsed = json_loads(write_line(CONF_LOG_JSON, &entry), 0, NULL);
+    assert_non_null(parsed);
+    for (const char *const *name = (const char *const[]){"method", "host", "target", "route",
+                                                         "upstream", "user_agent", NULL};
+         *name; name++)
+        assert_string_equal(json_string_value(json_object_get(parsed, *name)), "-");
+    json_decref(parsed);
+}
+
+static void test_nothing_forges_a_line(void **state)
+{
+    static const char nasty[] = "\" 999 \"\n{\"status\":1}\r\t\\\x80\xc3\xa4\x7f";
+    struct access_entry entry = usual();
+    json_t *parsed;
+
+    (void)state;
+    entry.target = entry.user_agent = entry.referer = entry.method =
+        str_of(nasty, sizeof(nasty)); /* its zero byte too */
+    parsed = json_loads(write_line(CONF_LOG_JSON, &entry), JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
+                        NULL);
+    assert_non_null(parsed);
+    assert_int_equal(json_integer_value(json_object_get(parsed, "status")), 200);
+    json_decref(parsed);
+
+    write_line(CONF_LOG_COMBINED, &entry);
+    assert_non_null(strstr(
+        line, "\\x22 999 \\x22\\x0A{\\x22status\\x22:1}\\x0D\\x09\\x5C\\x80\\xC3\\xA4\\x7F\\x00"));
+    unsigned quotes = 0;
+    for (const char *at = line; *at; at++)
+        quotes += *at == '"';
+    assert_int_equal(quotes, 6);
+}
+
+static void test_too_little_room_is_told(void **state)
+{
+    struct access_entry entry = usual();
+    char small[40];
+    struct appender out = appender_on(small, sizeof(small));
+
+    (void)state;
+    access_format_line(CONF_LOG_JSON, &entry, "", 0, &out);
+    assert_true(out.overflow);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_combined),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_what_is_not_known_is_a_dash),
+        cmocka_unit_test(test_nothing_forges_a_line),
+        cmocka_unit_test(test_too_little_room_is_told),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -33,7 +33,7 @@ def test_nothing_of_others_in_it(start, style):
 
     def line():
         with open(path, encoding="utf-8") as file:
-            lines = [one for one in file.read().split("\n")[:-1] if re.search('":408,|" 408 ', one)]
+            lines = [one for one in file.read().split("\n")[:-1] if re.search('"status":408,|" 408 ', one)]
         return lines[0] if lines else None
     found = wait_for("the line of the 408", line)
     assert "QQ" not in found, found

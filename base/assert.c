@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define EXIT_SYSTEM_REFUSED 2
+#define SIZE_CLASS_LEAST 16u
 
 /* One write(), because other threads may be writing too. */
 static void write_line(const char *line, int len_bytes, size_t cap)
@@ -65,4 +66,22 @@ char *base_strdup(const char *text)
 size_t base_allocated_bytes(const void *ptr)
 {
     return malloc_usable_size((void *)ptr);
+}
+
+/* jemalloc's; NULL where it is not linked. */
+extern size_t nallocx(size_t bytes, int flags) __attribute__((weak));
+
+size_t base_size_class(size_t bytes)
+{
+    return nallocx != NULL && bytes > 0 ? nallocx(bytes, 0) : bytes;
+}
+
+size_t base_size_class_below(size_t bytes)
+{
+    if (nallocx == NULL || bytes < SIZE_CLASS_LEAST)
+        return bytes;
+    /* Four classes for each doubling; sixteen bytes apart at the least. */
+    unsigned doubling = 63 - (unsigned)__builtin_clzll(bytes);
+    size_t apart = (size_t)1 << (doubling > 6 ? doubling - 2 : 4);
+    return bytes & ~(apart - 1);
 }

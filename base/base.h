@@ -53,6 +53,11 @@ char *base_strdup(const char *text);
 
 /* What the allocator really set aside for ptr. */
 size_t base_allocated_bytes(const void *ptr);
+/* What it would set aside for so many bytes; and the most bytes, no more than these, for which it
+ * would set aside no more than they are. Where it does not tell (all but jemalloc) both are what
+ * was asked for. */
+size_t base_size_class(size_t bytes);
+size_t base_size_class_below(size_t bytes);
 
 /* ---- spans --------------------------------------------------------------------------------- */
 
@@ -294,6 +299,9 @@ struct mailbox *mailbox_current(void);
  * owner's event callback ends. From others: pushed, and the eventfd written if the mailbox was
  * empty. */
 void mailbox_post(struct mailbox *mailbox, struct mail *mail);
+/* Owner. Delivered when the owner's loop comes round again, after what else is ready: for long work
+ * in turns. Cannot be withdrawn. */
+void mailbox_post_later(struct mailbox *mailbox, struct mail *mail);
 /* Owner. Takes back own mail that has not been delivered yet; false when it is not in the local
  * queue. */
 bool mailbox_withdraw(struct mailbox *mailbox, struct mail *mail);

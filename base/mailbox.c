@@ -82,6 +82,12 @@ void mailbox_post(struct mailbox *mailbox, struct mail *mail)
     mailbox->local_tail = &mail->next;
 }
 
+void mailbox_post_later(struct mailbox *mailbox, struct mail *mail)
+{
+    weir_assert(current == mailbox);
+    post_foreign(mailbox, mail);
+}
+
 bool mailbox_withdraw(struct mailbox *mailbox, struct mail *mail)
 {
     struct mail **at = &mailbox->local_head;

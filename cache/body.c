@@ -6,11 +6,16 @@
  * the list each time. The table of chunks may be replaced while it grows, hence the fill's lock;
  * the chunks themselves never move, and what was handed out as a piece stays valid.
  *
- * Life: new (refs 1) → add … → sealed, immutable → last reference released. A pass also drops:
+ * Life: new (refs 1) → add … → sealed, immutable → last reference released. A pass also forgets:
  * chunks at the front that every reader has taken.
  */
 #include "cache/body.h"
 #include "cache/budget.h"
+
+/* About one of so many bytes may stay unused. */
+#define WASTE_SHARE 20
+/* What is less than a whole chunk takes at most so many. */
+#define LAST_CHUNKS_MOST 8
 
 struct cache_body *cache_body_new(struct cache *cache)
 {
@@ -56,17 +61,22 @@ void cache_body_seal(struct cache_body *body, uint64_t length)
     body->length = length;
 }
 
+/* The rest in one piece, unless the allocator's size for that wastes too much of the whole. */
+static size_t last_chunk(uint64_t length, size_t rest)
+{
+    bool fits = base_size_class(rest) - rest <= length / WASTE_SHARE;
+    return fits ? rest : base_size_class_below(rest);
+}
+
 size_t cache_body_next_chunk(int64_t length, uint64_t filled, size_t most)
 {
     if (length >= 0 && (uint64_t)length > filled) {
         uint64_t rest = (uint64_t)length - filled;
-        return rest < most ? (size_t)rest : most;
+        return rest < most ? last_chunk((uint64_t)length, (size_t)rest) : most;
     }
-    /* A quarter of what is there: at most a fifth of the whole stays unused at its end. */
-    uint64_t size = (filled / 4 + CACHE_CHUNK_FIRST - 1) / CACHE_CHUNK_FIRST * CACHE_CHUNK_FIRST;
-    if (size < CACHE_CHUNK_FIRST)
-        return CACHE_CHUNK_FIRST;
-    return size < most ? (size_t)size : most;
+    /* A share of what is there, so that no more than that stays unused at the end. */
+    size_t size = (size_t)(filled / WASTE_SHARE < most ? filled / WASTE_SHARE : most);
+    return size > CACHE_CHUNK_FIRST ? base_size_class_below(size) : CACHE_CHUNK_FIRST;
 }
 
 bool cache_body_has_place(struct cache_body *body)
@@ -100,15 +110,16 @@ void cache_body_add(struct cache_body *body, char *bytes, uint64_t start, size_t
     body->chunks[body->count++] = (struct cache_body_chunk){bytes, start, size};
 }
 
-void cache_body_drop(struct cache_body *body, uint64_t offset)
+unsigned cache_body_forget(struct cache_body *body, uint64_t offset, char **chunks, unsigned max)
 {
-    while (body->first < body->count) {
+    unsigned count = 0;
+    for (; count < max && body->first < body->count; body->first++) {
         struct cache_body_chunk *chunk = &body->chunks[body->first];
         if (chunk->start + chunk->size > offset)
-            return;
-        cache_budget_free(body->cache, chunk->bytes);
-        body->first++;
+            break;
+        chunks[count++] = chunk->bytes;
     }
+    return count;
 }
 
 /* The chunk that holds offset; count when none does. */
@@ -143,12 +154,39 @@ unsigned cache_body_pieces(const struct cache_body *body, uint64_t offset, uint6
     return count;
 }
 
-void cache_body_copy(const struct cache_body *body, char *out, uint64_t length)
+/* One more chunk of a body that is made in one go. */
+static bool copy_chunk(struct cache_body *out, const struct cache_body *body, uint64_t from)
 {
+    size_t size = cache_body_next_chunk((int64_t)body->length, from, CACHE_CHUNK_MOST);
+    char *bytes = cache_budget_alloc_stored(body->cache, size);
+    if (bytes == NULL)
+        return false;
     struct iovec piece;
-    for (uint64_t done = 0; done < length; done += piece.iov_len) {
-        unsigned got = cache_body_pieces(body, done, length, &piece, 1);
-        weir_assert(got == 1);
-        memcpy(out + done, piece.iov_base, piece.iov_len);
+    for (size_t done = 0; done < size; done += piece.iov_len) {
+        cache_body_pieces(body, from + done, from + size, &piece, 1);
+        memcpy(bytes + done, piece.iov_base, piece.iov_len);
     }
+    cache_body_add(out, bytes, from, size);
+    return true;
+}
+
+struct cache_body *cache_body_fit(struct cache_body *body)
+{
+    if (body->weight - body->length <= body->length / WASTE_SHARE)
+        return cache_body_ref(body);
+    uint32_t capacity = (uint32_t)(body->length / CACHE_CHUNK_MOST) + LAST_CHUNKS_MOST;
+    struct cache_body *out = cache_body_new(body->cache);
+    struct cache_body_chunk *chunks =
+        out != NULL ? cache_budget_alloc_stored(body->cache, capacity * sizeof(*chunks)) : NULL;
+    if (chunks != NULL)
+        cache_body_set_places(out, chunks, capacity);
+    uint64_t done = 0;
+    while (chunks != NULL && done < body->length && copy_chunk(out, body, done))
+        done = out->chunks[out->count - 1].start + out->chunks[out->count - 1].size;
+    if (done < body->length) {
+        cache_body_release(&out);
+        return cache_body_ref(body);
+    }
+    cache_body_seal(out, body->length);
+    return out;
 }

@@ -3,37 +3,79 @@
  * lists comes from here and is counted in the allocator's size classes from the moment it is
  * made until it is freed, evicted objects that a reader holds included. So the count never
  * passes the cap. Any thread; a counter per cache, no lock.
+ *
+ * Short of memory (what is stored has been evicted as far as a bounded effort goes, and the rest
+ * is held by fills and readers) it goes in steps: nothing more is stored, and new fills become
+ * passes with a small window that nobody joins, out of a reserve that what is stored leaves
+ * alone; when that is used up too, requests are refused. Both are counted, and an episode is
+ * logged once.
  */
 #include "cache/budget.h"
+#include "cache/fill.h"
 #include "cache/shard.h"
 
 #include <stdlib.h>
 
-static bool charge(struct cache *cache, uint64_t bytes)
+#define EPISODE_ENDS_AFTER_MS 10000
+
+static bool charge(struct cache *cache, uint64_t bytes, uint64_t limit)
 {
     uint64_t before = atomic_load_explicit(&cache->bytes, memory_order_relaxed);
     do {
-        if (bytes > cache->limit || before > cache->limit - bytes)
+        if (bytes > limit || before > limit - bytes)
             return false;
     } while (!atomic_compare_exchange_weak_explicit(&cache->bytes, &before, before + bytes,
                                                     memory_order_relaxed, memory_order_relaxed));
     return true;
 }
 
-void *cache_budget_alloc(struct cache *cache, size_t bytes)
+static void *alloc(struct cache *cache, size_t bytes, uint64_t limit)
 {
     void *ptr = malloc(bytes);
     if (ptr == NULL)
         return NULL;
     *(char *)ptr = 0; /* gcc: what is measured must not be uninitialized */
     uint64_t real = base_allocated_bytes(ptr);
-    if (weir_likely(charge(cache, real)))
+    if (weir_likely(charge(cache, real, limit)))
         return ptr;
-    cache_evict(cache, real);
-    if (charge(cache, real))
+    cache_evict(cache, real, limit);
+    if (charge(cache, real, limit))
         return ptr;
     free(ptr);
     return NULL;
+}
+
+void *cache_budget_alloc(struct cache *cache, size_t bytes)
+{
+    return alloc(cache, bytes, cache->limit);
+}
+
+void *cache_budget_alloc_stored(struct cache *cache, size_t bytes)
+{
+    return alloc(cache, bytes, cache->limit_stored);
+}
+
+static bool fits(struct cache *cache, uint64_t bytes)
+{
+    return atomic_load_explicit(&cache->bytes, memory_order_relaxed) + bytes <= cache->limit_stored;
+}
+
+static bool is_short(const struct cache *cache)
+{
+    return atomic_load_explicit(&cache->is_short, memory_order_relaxed);
+}
+
+bool cache_budget_has_room(struct cache *cache, uint64_t bytes)
+{
+    bool has = fits(cache, bytes);
+    if (weir_unlikely(!has)) {
+        cache_evict(cache, bytes, cache->limit_stored);
+        has = fits(cache, bytes);
+    }
+    /* Not written again while it stays as it is: the line is shared between cores. */
+    if (weir_unlikely(has == is_short(cache)))
+        atomic_store_explicit(&cache->is_short, !has, memory_order_relaxed);
+    return has;
 }
 
 void cache_budget_free(struct cache *cache, void *ptr)
@@ -44,4 +86,69 @@ void cache_budget_free(struct cache *cache, void *ptr)
     uint64_t before = atomic_fetch_sub_explicit(&cache->bytes, real, memory_order_relaxed);
     weir_assert(before >= real);
     free(ptr);
+}
+
+void cache_budget_pin(struct cache *cache, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&cache->pinned, bytes, memory_order_relaxed);
+}
+
+void cache_budget_unpin(struct cache *cache, uint64_t bytes)
+{
+    uint64_t before = atomic_fetch_sub_explicit(&cache->pinned, bytes, memory_order_relaxed);
+    weir_assert(before >= bytes);
+}
+
+uint64_t cache_budget_pass_window(const struct cache *cache)
+{
+    return is_short(cache) ? CACHE_PASS_WINDOW_SHORT : CACHE_PASS_WINDOW;
+}
+
+size_t cache_budget_pass_chunk(const struct cache *cache)
+{
+    return is_short(cache) ? CACHE_PASS_CHUNK_SHORT : CACHE_PASS_CHUNK_MOST;
+}
+
+/* ---- shortage ---- */
+
+void cache_budget_note_pass(struct cache *cache)
+{
+    atomic_fetch_add_explicit(&cache->short_passes, 1, memory_order_relaxed);
+}
+
+void cache_budget_note_refused(struct cache *cache)
+{
+    atomic_fetch_add_explicit(&cache->short_refused, 1, memory_order_relaxed);
+}
+
+void cache_watch_memory(struct cache *cache, int64_t now_ms)
+{
+    uint64_t passes = atomic_load_explicit(&cache->short_passes, memory_order_relaxed);
+    uint64_t refused = atomic_load_explicit(&cache->short_refused, memory_order_relaxed);
+    struct cache_shortage *shortage = &cache->shortage;
+    bool goes_on = passes != shortage->passes || refused != shortage->refused;
+    uint64_t passes_before = shortage->passes, refused_before = shortage->refused;
+
+    cache->watched_ms = now_ms;
+    shortage->passes = passes;
+    shortage->refused = refused;
+    if (goes_on) {
+        shortage->last_ms = now_ms;
+        if (shortage->under_way)
+            return;
+        shortage->under_way = true;
+        shortage->episodes++;
+        shortage->passes_before = passes_before;
+        shortage->refused_before = refused_before;
+        log_warn("storing a response: cache.memory (%llu bytes) is held by responses that are on "
+                 "their way; until some of it is free, responses are passed on without being "
+                 "stored or shared, and when nothing is left, requests are answered 503",
+                 (unsigned long long)cache->limit);
+    } else if (shortage->under_way && now_ms - shortage->last_ms >= EPISODE_ENDS_AFTER_MS) {
+        shortage->under_way = false;
+        log_info("cache.memory suffices again: since it was short, %llu responses were passed on "
+                 "and %llu requests refused",
+                 (unsigned long long)(passes - shortage->passes_before),
+                 (unsigned long long)(refused - shortage->refused_before));
+    }
 }

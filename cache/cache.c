@@ -21,6 +21,10 @@
    long enough from below. */
 #define SHARD_BYTES_MOST ((uint64_t)4 << 20)
 #define SHARD_BYTES_LEAST ((uint64_t)256 << 10)
+/* Of the cap, for fills and passes when nothing more can be stored. */
+#define RESERVE_SHARE 32
+#define RESERVE_LEAST ((uint64_t)64 << 10)
+#define RESERVE_MOST ((uint64_t)8 << 20)
 
 /* ---- making ---- */
 
@@ -53,11 +57,20 @@ static void *alloc_aligned(size_t bytes)
     return ptr;
 }
 
+static uint64_t reserve_of(uint64_t memory)
+{
+    uint64_t reserve = memory / RESERVE_SHARE;
+    if (reserve < RESERVE_LEAST)
+        reserve = RESERVE_LEAST < memory / 2 ? RESERVE_LEAST : memory / 2;
+    return reserve < RESERVE_MOST ? reserve : RESERVE_MOST;
+}
+
 struct cache *cache_new(uint64_t memory, uint64_t max_object, unsigned workers, unsigned shards)
 {
     struct cache *cache = alloc_aligned(sizeof(*cache));
     cache->magic = CACHE_MAGIC;
     cache->limit = memory;
+    cache->limit_stored = memory - reserve_of(memory);
     cache->max_object = max_object;
     cache->shard_count = shards > 0 ? shards : choose_shards(memory, workers);
     weir_assert((cache->shard_count & (cache->shard_count - 1)) == 0);
@@ -129,7 +142,7 @@ static struct cache_fill *find_fill_locked(struct cache_shard *shard,
     struct cache_fill *fill = shard->fills[key->hash % CACHE_FILL_LISTS];
     struct cache_fill *open = NULL;
     for (; fill != NULL; fill = fill->next) {
-        if (fill->key.hash != key->hash || !str_equal(fill->key.text, key->text))
+        if (fill->key.hash != key->hash || fill->solo || !str_equal(fill->key.text, key->text))
             continue;
         if (!fill->vary_known)
             open = fill;
@@ -137,6 +150,13 @@ static struct cache_fill *find_fill_locked(struct cache_shard *shard,
             return fill;
     }
     return open;
+}
+
+/* Those who ask for a validated response (§5.2.1.1, §5.2.1.4) cannot be given one that was asked for
+   before; and nothing that one with no-store is given may be kept (RFC 9111 §5.2.1.5). */
+static bool may_join(const struct policy_request *request)
+{
+    return !request->no_store && !request->no_cache && request->max_age_s != 0;
 }
 
 /* False: a fill is to be led, and there is no spare one yet. Takes *spare when it is used. */
@@ -151,16 +171,12 @@ static bool look_locked(struct cache_shard *shard, const struct cache_query *que
         *result = CACHE_HIT;
         return true;
     }
-    /* Nothing that this one is given may be kept (RFC 9111 §5.2.1.5), so nobody can share its
-       fetch. */
     *result = CACHE_ALONE;
     if (request->no_store)
         return true;
     struct cache_fill *fill = find_fill_locked(shard, query);
     if (fill != NULL) {
-        /* Those who ask for a validated response (§5.2.1.1, §5.2.1.4) cannot be given one that was
-           asked for before. */
-        if (!request->no_cache && request->max_age_s != 0) {
+        if (may_join(request)) {
             found->fill = cache_fill_ref(fill);
             *result = CACHE_JOIN;
         }
@@ -169,6 +185,8 @@ static bool look_locked(struct cache_shard *shard, const struct cache_query *que
     if (*spare == NULL)
         return false;
     found->fill = weir_take(spare);
+    found->hit_for_miss = cache_hit_for_miss_find_locked(shard, &query->key, query->now_ms);
+    found->fill->solo = found->hit_for_miss;
     cache_index_add_fill_locked(shard, found->fill);
     found->stale = stored.object != NULL && stored.use == POLICY_VALIDATE;
     found->vary_miss = stored.object == NULL && stored.other_variants;
@@ -192,26 +210,35 @@ enum cache_found cache_lookup(struct cache *cache, const struct cache_query *que
         if (weir_likely(done))
             break;
         spare = cache_fill_new(cache, &query->key);
-        if (spare == NULL)
+        if (spare == NULL) {
+            cache_budget_note_refused(cache);
             return CACHE_OUT_OF_MEMORY;
+        }
     }
     if (weir_unlikely(spare != NULL))
         cache_fill_release(&spare);
     return result;
 }
 
-enum cache_found cache_peek(struct cache *cache, const struct cache_query *query,
+enum cache_found cache_peek(struct cache *cache, const struct cache_query *query, bool join,
                             struct cache_find *found)
 {
     struct cache_shard *shard = cache_shard_of(cache, &query->key);
+    enum cache_found result = CACHE_ALONE;
     *found = (struct cache_find){0};
     pthread_mutex_lock(&shard->lock);
     struct selection stored = select_stored_locked(shard, query);
-    bool hit = stored.object != NULL && stored.use == POLICY_FRESH;
-    if (hit)
+    struct cache_fill *fill;
+    if (stored.object != NULL && stored.use == POLICY_FRESH) {
         hit_locked(stored.object, found);
+        result = CACHE_HIT;
+    } else if (join && may_join(query->request) &&
+               (fill = find_fill_locked(shard, query)) != NULL) {
+        found->fill = cache_fill_ref(fill);
+        result = CACHE_JOIN;
+    }
     pthread_mutex_unlock(&shard->lock);
-    return hit ? CACHE_HIT : CACHE_ALONE;
+    return result;
 }
 
 /* ---- freshening ---- */
@@ -229,13 +256,18 @@ struct cache_object *cache_freshen(struct cache *cache, const struct cache_key *
         .block = block,
         .inline_len = stored->inline_len,
         .body = cache_object_body(stored),
+        .stored = true,
     };
     struct cache_object *object = cache_object_new(cache, &parts);
+    if (object == NULL) {
+        parts.stored = false;
+        object = cache_object_new(cache, &parts);
+    }
     if (object == NULL)
         return NULL;
-    if (stored->inline_len > 0)
-        memcpy(cache_object_inline_body(object), cache_object_inline_body(stored),
-               stored->inline_len);
+    struct iovec pieces[2];
+    unsigned count = cache_object_pieces_upto(stored, 0, stored->inline_len, pieces, 2);
+    cache_object_write_body(object, pieces, count);
     struct cache_shard *shard = cache_shard_of(cache, key);
     struct cache_object *gone = NULL;
     pthread_mutex_lock(&shard->lock);
@@ -326,23 +358,55 @@ void cache_sweep(struct cache *cache, unsigned most, int64_t now_ms)
 
 /* ---- stats ---- */
 
+static void add_shard(const struct cache *cache, struct cache_shard *shard, struct cache_stats *out)
+{
+    pthread_mutex_lock(&shard->lock);
+    out->stored += shard->counts.stored;
+    out->evicted += shard->counts.evicted;
+    out->evicted_small += shard->counts.evicted_small;
+    out->evicted_main += shard->counts.evicted_main;
+    out->expired += shard->counts.expired;
+    out->purged += shard->counts.purged;
+    out->chain_full += shard->counts.chain_full;
+    out->objects += shard->objects;
+    out->hit_for_miss += cache_hit_for_miss_count_locked(shard, cache->watched_ms);
+    out->memory.bodies += shard->body_bytes;
+    out->memory.heads +=
+        atomic_load_explicit(&shard->bytes, memory_order_relaxed) - shard->body_bytes;
+    out->memory.index += base_allocated_bytes(shard->buckets);
+    out->memory.ghost += base_allocated_bytes(shard->ghost);
+    pthread_mutex_unlock(&shard->lock);
+}
+
+static uint64_t load(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* What is stored, the tables and what is pinned are counted; the rest is under way. */
+static void read_memory(const struct cache *cache, struct cache_stats *out)
+{
+    out->memory.pinned = load(&cache->pinned);
+    out->memory.index += base_allocated_bytes(cache) + base_allocated_bytes(cache->shards);
+    uint64_t rest = out->memory.heads + out->memory.bodies + out->memory.index + out->memory.ghost +
+                    out->memory.pinned;
+    out->memory.fills = out->bytes > rest ? out->bytes - rest : 0;
+}
+
 void cache_read_stats(const struct cache *cache, struct cache_stats *out)
 {
     *out = (struct cache_stats){
-        .bytes = atomic_load_explicit(&cache->bytes, memory_order_relaxed),
+        .bytes = load(&cache->bytes),
         .memory_limit = cache->limit,
-        .fills = atomic_load_explicit(&cache->fills, memory_order_relaxed),
-        .readers = atomic_load_explicit(&cache->readers, memory_order_relaxed),
+        .fills = load(&cache->fills),
+        .readers = load(&cache->readers),
+        .fills_aborted = load(&cache->fills_aborted),
+        .readers_cut = load(&cache->readers_cut),
+        .shortage = {.episodes = cache->shortage.episodes,
+                     .passes = load(&cache->short_passes),
+                     .refused = load(&cache->short_refused)},
     };
-    for (uint32_t i = 0; i < cache->shard_count; i++) {
-        struct cache_shard *shard = &cache->shards[i];
-        pthread_mutex_lock(&shard->lock);
-        out->stored += shard->counts.stored;
-        out->evicted += shard->counts.evicted;
-        out->expired += shard->counts.expired;
-        out->purged += shard->counts.purged;
-        out->chain_full += shard->counts.chain_full;
-        out->objects += shard->objects;
-        pthread_mutex_unlock(&shard->lock);
-    }
+    for (uint32_t i = 0; i < cache->shard_count; i++)
+        add_shard(cache, &cache->shards[i], out);
+    read_memory(cache, out);
 }

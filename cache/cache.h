@@ -17,6 +17,7 @@
 #include <sys/uio.h>
 
 struct cache;
+struct cache_crowd;
 struct cache_fill;
 struct cache_object;
 
@@ -205,15 +206,18 @@ enum cache_found {
 struct cache_find {
     struct cache_object *object; /* owned reference, or NULL */
     struct cache_fill *fill;     /* owned reference, or NULL */
-    bool stale;     /* LEAD: something stored was found but could not be used without asking */
-    bool vary_miss; /* LEAD: only other variants were found */
+    bool stale;        /* LEAD: something stored was found but could not be used without asking */
+    bool vary_miss;    /* LEAD: only other variants were found */
+    bool hit_for_miss; /* LEAD: not stored the last time, so nobody waits for this fetch until its
+                          head shows that it is to be stored */
 };
 
 /* One lock of one shard, held for find and reference. A HIT counts in the eviction order. */
 enum cache_found cache_lookup(struct cache *cache, const struct cache_query *query,
                               struct cache_find *found);
-/* Whether a fresh hit exists, without fetching: only-if-cached. HIT or ALONE. */
-enum cache_found cache_peek(struct cache *cache, const struct cache_query *query,
+/* The same for those who never lead a fetch: only-if-cached, and HEAD, which may `join` one that is
+   under way. HIT, JOIN or ALONE. */
+enum cache_found cache_peek(struct cache *cache, const struct cache_query *query, bool join,
                             struct cache_find *found);
 
 /* ---- fills: the writer's side, one thread ---- */
@@ -235,6 +239,8 @@ struct cache_fill_head {
     int64_t content_length;    /* of the body that follows, -1: not known */
     bool
         bodiless; /* no body follows (HEAD, 204, 304): content_length, if >= 0, is only announced */
+    int64_t hit_for_miss_until_ms; /* not to be stored: until then nobody waits for a fetch of this
+                                      key; 0: they do at once */
 };
 
 /* Publishes the head; once. False when memory is out: abort then. */
@@ -269,26 +275,28 @@ void cache_fill_release(struct cache_fill **fill);
 
 /* ---- fills: a reader's side, each on its own thread ---- */
 
-/* Embedded in a request. */
+/* Embedded in a request; everything in it is its own thread's. */
 struct cache_reader {
     struct cache_fill *fill;                      /* owned reference; NULL: not attached */
-    struct mailbox *mailbox;                      /* set by the caller */
+    struct cache_crowd *crowd;                    /* borrowed: the readers of this thread */
+    struct mailbox *mailbox;                      /* set by the caller: its thread's */
     void (*on_news)(struct cache_reader *reader); /* set by the caller */
-    struct mail mail;
-    struct list_link link; /* guarded by the fill's lock */
-    uint64_t taken;        /* bytes of body no longer needed; guarded by the fill's lock */
-    uint64_t seen;         /* news up to here has been looked at; owner thread */
+    struct list_link link;                        /* in crowd->readers */
+    struct list_link wait_link;                   /* in crowd->waiting or crowd->woken */
+    uint64_t taken;                               /* bytes of body no longer needed */
+    uint64_t seen;                                /* news up to here has been looked at */
     enum {
         CACHE_READER_OFF,
         CACHE_READER_ON,
         CACHE_READER_WAITING,
-        CACHE_READER_POSTED
-    } phase;   /* guarded by the fill's lock */
-    bool left; /* owner thread: its wake-up is under way */
+        CACHE_READER_WOKEN
+    } phase;
+    bool cut; /* too slow for a fill that outgrew its bounds: on_news, and it has to leave */
 };
 
-/* Attaches; consumes *fill. A fill counts its readers from here. */
-void cache_reader_attach(struct cache_reader *reader, struct cache_fill **fill);
+/* Attaches; consumes *fill. A fill counts its readers from here. False when memory is out: not
+   attached. The first to attach always can. */
+bool cache_reader_attach(struct cache_reader *reader, struct cache_fill **fill);
 
 enum cache_fill_phase {
     CACHE_FILL_AWAITS_HEAD,
@@ -327,9 +335,8 @@ void cache_reader_take(struct cache_reader *reader, uint64_t offset);
 /* Asks for one on_news when there is more than the last view showed. False: there is already; look
  * again. */
 bool cache_reader_wait(struct cache_reader *reader);
-/* Detaches. True: done. False: its wake-up is under way; on_news will still be called once, with
- * reader->left set and no fill, and until then the memory must stay. */
-bool cache_reader_leave(struct cache_reader *reader);
+/* Detaches, where it is attached; on_news is not called any more. */
+void cache_reader_leave(struct cache_reader *reader);
 
 /* ---- freshening, purge, expiry, stats ---- */
 
@@ -347,11 +354,27 @@ unsigned cache_purge(struct cache *cache, const struct cache_key *key);
  * from call to call. Main thread, once a second. */
 void cache_sweep(struct cache *cache, unsigned most, int64_t now_ms);
 
+/* Once a second, on the main thread: logs once when memory gets short, and once when that has
+ * been over for ten seconds. */
+void cache_watch_memory(struct cache *cache, int64_t now_ms);
+
 struct cache_stats {
     uint64_t stored, evicted, expired, purged, objects, bytes, memory_limit;
-    uint64_t chain_full;     /* of the evicted: because too many keys fell into one bucket */
-    uint64_t fills, readers; /* now */
+    uint64_t chain_full; /* of the evicted: because too many keys fell into one bucket */
+    uint64_t evicted_small, evicted_main; /* of the evicted: from which queue, for want of memory */
+    uint64_t fills, readers, hit_for_miss; /* now; the last: keys that are remembered */
+    uint64_t fills_aborted, readers_cut;
+    /* What `bytes` is made of. Pinned: of objects that have left the index and are still being
+       read. Fills: all that is under way. */
+    struct {
+        uint64_t heads, bodies, index, ghost, fills, pinned;
+    } memory;
+    /* Times that memory got short; fills that became passes, and requests that were refused. */
+    struct {
+        uint64_t episodes, passes, refused;
+    } shortage;
 };
+/* As of the last cache_watch_memory(), where time matters. */
 void cache_read_stats(const struct cache *cache, struct cache_stats *out);
 
 #endif

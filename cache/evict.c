@@ -62,6 +62,7 @@ static void count_in(struct cache_shard *shard, const struct cache_object *objec
     uint64_t weight = cache_object_weight(object);
     uint64_t bytes = atomic_load_explicit(&shard->bytes, memory_order_relaxed);
     atomic_store_explicit(&shard->bytes, bytes + weight, memory_order_relaxed);
+    shard->body_bytes += cache_object_body_weight(object);
     if (object->queue == CACHE_QUEUE_SMALL)
         shard->small_bytes += weight;
 }
@@ -72,6 +73,7 @@ static void count_out(struct cache_shard *shard, const struct cache_object *obje
     uint64_t bytes = atomic_load_explicit(&shard->bytes, memory_order_relaxed);
     weir_assert(bytes >= weight);
     atomic_store_explicit(&shard->bytes, bytes - weight, memory_order_relaxed);
+    shard->body_bytes -= cache_object_body_weight(object);
     if (object->queue == CACHE_QUEUE_SMALL) {
         weir_assert(shard->small_bytes >= weight);
         shard->small_bytes -= weight;
@@ -121,6 +123,7 @@ static bool step_small(struct cache_shard *shard, struct cache_object **gone)
         weir_container(shard->small.prev, struct cache_object, queue_link);
     if (object->frequency < 2) {
         remember(shard, object->hash);
+        shard->counts.evicted_small++;
         leave(shard, object, gone);
         return true;
     }
@@ -137,6 +140,7 @@ static bool step_main(struct cache_shard *shard, struct cache_object **gone)
 {
     struct cache_object *object = weir_container(shard->main.prev, struct cache_object, queue_link);
     if (object->frequency == 0) {
+        shard->counts.evicted_main++;
         leave(shard, object, gone);
         return true;
     }
@@ -184,19 +188,19 @@ static struct cache_shard *choose_shard(struct cache *cache)
     return shard_bytes(one) > 0 ? one : NULL;
 }
 
-static uint64_t missing(struct cache *cache, uint64_t bytes)
+static uint64_t missing(struct cache *cache, uint64_t bytes, uint64_t limit)
 {
     uint64_t all = atomic_load_explicit(&cache->bytes, memory_order_relaxed) + bytes;
-    return all > cache->limit ? all - cache->limit : 0;
+    return all > limit ? all - limit : 0;
 }
 
-void cache_evict(struct cache *cache, uint64_t bytes)
+void cache_evict(struct cache *cache, uint64_t bytes, uint64_t limit)
 {
-    if (bytes > cache->limit)
+    if (bytes > limit)
         return;
     uint64_t budget = EVICTIONS_LEAST + bytes / BYTES_PER_EVICTION;
     /* A lock whose steps moved objects without evicting any is paid for too. */
-    for (uint64_t wanted; budget > 0 && (wanted = missing(cache, bytes)) > 0; budget--) {
+    for (uint64_t wanted; budget > 0 && (wanted = missing(cache, bytes, limit)) > 0; budget--) {
         struct cache_shard *shard = choose_shard(cache);
         if (shard == NULL)
             return;

@@ -7,8 +7,9 @@
  *   STREAMING → the exact end of the framing → COMPLETE; its object takes its place in the
  *       index under one lock
  *   any of the two → cache_fill_abort → ABORTED; nothing is kept
- * Beside that it is findable (lookups join it) from its making by a lookup until it ends, is
- * purged, or turns out not to be stored; and a pass (never stored; forgets what all readers have
+ * Beside that it is findable (lookups join it, unless its key is a hit-for-miss: then only once
+ * its head is to be stored) from its making by a lookup until it ends, is purged, or turns out
+ * not to be stored; and a pass (never stored; forgets what all readers have
  * taken; read only as fast as they take it) from its making when private, from its head when
  * that is not stored, or from where it outgrows max_object or the memory. Old readers go on in
  * every case.
@@ -21,6 +22,8 @@
 #include "cache/shard.h"
 
 #define FILL_MAGIC 0xf1110f11u
+/* That a body which fits into an object may have come in. */
+#define INLINE_CHUNKS_MOST 16u
 
 /* ---- making, references ---- */
 
@@ -41,8 +44,6 @@ struct cache_fill *cache_fill_new(struct cache *cache, const struct cache_key *k
     weir_assert(pthread_mutex_init(&fill->lock, NULL) == 0);
     fill->phase = CACHE_FILL_AWAITS_HEAD;
     fill->head.content_length = -1;
-    list_init(&fill->readers);
-    list_init(&fill->waiting);
     atomic_init(&fill->refs, 1);
     atomic_init(&fill->news, 1);
     atomic_fetch_add_explicit(&cache->fills, 1, memory_order_relaxed);
@@ -51,17 +52,32 @@ struct cache_fill *cache_fill_new(struct cache *cache, const struct cache_key *k
 
 struct cache_fill *cache_fill_private(struct cache *cache)
 {
-    return cache_fill_new(cache, NULL);
+    struct cache_fill *fill = cache_fill_new(cache, NULL);
+    if (fill == NULL)
+        cache_budget_note_refused(cache);
+    return fill;
+}
+
+static void free_crowds(struct cache_fill *fill)
+{
+    struct cache_crowd *crowd = atomic_load_explicit(&fill->crowds, memory_order_acquire);
+    for (struct cache_crowd *next; crowd != NULL; crowd = next) {
+        next = crowd->next;
+        weir_assert(list_empty(&crowd->readers));
+        if (crowd != &fill->first)
+            cache_budget_free(fill->cache, crowd);
+    }
 }
 
 static void destroy(struct cache_fill *fill)
 {
     struct cache *cache = fill->cache;
-    weir_assert(!fill->findable && list_empty(&fill->readers) && list_empty(&fill->waiting));
+    weir_assert(!fill->findable && atomic_load(&fill->reader_count) == 0);
     cache_object_release(&fill->object);
     cache_body_release(&fill->body);
     cache_budget_free(cache, fill->text);
     cache_budget_free(cache, fill->trailers);
+    free_crowds(fill);
     pthread_mutex_destroy(&fill->lock);
     fill->magic = 0;
     cache_budget_free(cache, fill);
@@ -108,8 +124,7 @@ static uint64_t filled_now(const struct cache_fill *fill)
 static void add_news(struct cache_fill *fill)
 {
     uint64_t news = atomic_load_explicit(&fill->news, memory_order_relaxed);
-    /* Before any look at waiting_count, as cache_reader_wait has it the other way around: so one of
-       them sees the other. */
+    /* Before any look at the crowds, as cache_reader_wait has it the other way around. */
     atomic_store_explicit(&fill->news, news + 1, memory_order_seq_cst);
 }
 
@@ -117,9 +132,8 @@ static void add_news(struct cache_fill *fill)
 static void tell_and_unlock(struct cache_fill *fill)
 {
     add_news(fill);
-    struct mail *readers = cache_fill_take_waiting_locked(fill);
     pthread_mutex_unlock(&fill->lock);
-    cache_fill_post(readers);
+    cache_fill_wake(fill);
 }
 
 static bool has_ended(const struct cache_fill *fill)
@@ -127,25 +141,42 @@ static bool has_ended(const struct cache_fill *fill)
     return fill->phase != CACHE_FILL_AWAITS_HEAD && fill->phase != CACHE_FILL_STREAMING;
 }
 
-/* No lookup finds it from here. */
-static void hide(struct cache_fill *fill)
+/* No lookup finds it from here. hit_for_miss_until_ms 0: others may wait for each other as before. */
+static void hide(struct cache_fill *fill, int64_t hit_for_miss_until_ms)
 {
     if (fill->private)
         return;
     struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
     pthread_mutex_lock(&shard->lock);
     cache_index_remove_fill_locked(shard, fill);
+    if (hit_for_miss_until_ms > 0)
+        cache_hit_for_miss_set_locked(shard, &fill->key, hit_for_miss_until_ms);
+    pthread_mutex_unlock(&shard->lock);
+}
+
+/* Its head is to be stored: lookups may look at its variant, and nobody need go alone. */
+static void welcome(struct cache_fill *fill)
+{
+    struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
+    pthread_mutex_lock(&shard->lock);
+    fill->vary_known = fill->head.vary.len > 0;
+    if (fill->solo)
+        cache_hit_for_miss_clear_locked(shard, &fill->key);
+    fill->solo = false;
     pthread_mutex_unlock(&shard->lock);
 }
 
 static void become_pass(struct cache_fill *fill, enum policy_reason reason)
 {
-    hide(fill);
+    hide(fill, fill->head.hit_for_miss_until_ms);
+    if (reason == POLICY_NO_MEMORY)
+        cache_budget_note_pass(fill->cache);
     pthread_mutex_lock(&fill->lock);
     fill->pass = true;
     fill->head.reason = reason;
-    cache_fill_measure_locked(fill);
+    atomic_store_explicit(&fill->forgets, true, memory_order_relaxed);
     tell_and_unlock(fill);
+    cache_fill_poke(fill);
 }
 
 /* ---- the head ---- */
@@ -163,6 +194,24 @@ static void init_parts(struct cache_fill *fill, const struct cache_fill_head *he
         .key = fill->key, .meta = head->meta, .vary = head->vary, .block = head->block};
 }
 
+/* Of what it will take at once. */
+static uint64_t first_bytes(const struct cache_fill_head *head)
+{
+    uint64_t body = head->bodiless             ? 0
+                    : head->content_length < 0 ? CACHE_CHUNK_FIRST
+                                               : (uint64_t)head->content_length;
+    return head->block.len + head->vary.len + (body < CACHE_CHUNK_MOST ? body : CACHE_CHUNK_MOST);
+}
+
+/* The tail is what follows offset in the object. */
+static void use_place_in_object(struct cache_fill *fill, const struct cache_object *object,
+                                uint64_t offset)
+{
+    size_t len;
+    fill->tail = cache_object_place(object, offset, &len);
+    fill->tail_end = offset + len;
+}
+
 static bool judge_head(struct cache_fill *fill, struct cache_fill_head *head)
 {
     if (fill->private || head->reason != POLICY_STORE)
@@ -172,6 +221,10 @@ static bool judge_head(struct cache_fill *fill, struct cache_fill_head *head)
         head->reason = POLICY_TOO_LARGE;
     else if (head->vary.len > UINT16_MAX || head->block.len > UINT32_MAX)
         head->reason = POLICY_TOO_LARGE;
+    else if (!cache_budget_has_room(fill->cache, first_bytes(head))) {
+        head->reason = POLICY_NO_MEMORY;
+        cache_budget_note_pass(fill->cache);
+    }
     return head->reason == POLICY_STORE;
 }
 
@@ -186,6 +239,7 @@ static struct cache_object *make_object_at_head(struct cache_fill *fill,
         return NULL;
     struct cache_object_parts parts;
     init_parts(fill, head, &parts);
+    parts.stored = head->reason == POLICY_STORE;
     parts.inline_len = length;
     return cache_object_new(fill->cache, &parts);
 }
@@ -214,17 +268,18 @@ bool cache_fill_set_head(struct cache_fill *fill, const struct cache_fill_head *
     if (object != NULL) {
         head.block = cache_object_block(object);
         head.vary = cache_object_vary(object);
-        fill->tail = cache_object_inline_body(object);
-        fill->tail_end = cache_object_length(object);
+        use_place_in_object(fill, object, 0);
     } else {
         text = copy_text(fill, &head);
-        if (text == NULL)
+        if (text == NULL) {
+            cache_budget_note_refused(fill->cache);
             return false;
+        }
         head.block = str_of(text, head.block.len);
         head.vary = str_of(text + head.block.len, head.vary.len);
     }
     if (!store)
-        hide(fill);
+        hide(fill, head.hit_for_miss_until_ms);
 
     pthread_mutex_lock(&fill->lock);
     fill->head = head;
@@ -233,16 +288,10 @@ bool cache_fill_set_head(struct cache_fill *fill, const struct cache_fill_head *
     fill->has_head = true;
     fill->pass = !store;
     fill->phase = CACHE_FILL_STREAMING;
-    if (!store)
-        cache_fill_measure_locked(fill);
+    atomic_store_explicit(&fill->forgets, !store && object == NULL, memory_order_relaxed);
     tell_and_unlock(fill);
-
-    if (store && head.vary.len > 0) {
-        struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
-        pthread_mutex_lock(&shard->lock);
-        fill->vary_known = true;
-        pthread_mutex_unlock(&shard->lock);
-    }
+    if (store && (head.vary.len > 0 || fill->solo))
+        welcome(fill);
     return true;
 }
 
@@ -250,7 +299,7 @@ void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object)
 {
     weir_check_magic(fill, FILL_MAGIC);
     weir_assert(fill->phase == CACHE_FILL_AWAITS_HEAD);
-    hide(fill);
+    hide(fill, 0);
     pthread_mutex_lock(&fill->lock);
     fill->object = cache_object_ref(object);
     fill->phase = CACHE_FILL_REPLACED;
@@ -258,6 +307,12 @@ void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object)
 }
 
 /* ---- the body ---- */
+
+static void *alloc_for_body(struct cache_fill *fill, size_t bytes)
+{
+    return fill->pass ? cache_budget_alloc(fill->cache, bytes)
+                      : cache_budget_alloc_stored(fill->cache, bytes);
+}
 
 /* The next chunk becomes the tail. False when memory is out. */
 static bool add_chunk(struct cache_fill *fill)
@@ -277,13 +332,14 @@ static bool add_chunk(struct cache_fill *fill)
     pthread_mutex_unlock(&fill->lock);
     struct cache_body_chunk *places = NULL;
     if (!has_place) {
-        places = cache_budget_alloc(fill->cache, capacity * sizeof(*places));
+        places = alloc_for_body(fill, capacity * sizeof(*places));
         if (places == NULL)
             return false;
     }
-    size_t size = cache_body_next_chunk(fill->head.content_length, filled,
-                                        fill->pass ? CACHE_PASS_CHUNK_MOST : CACHE_CHUNK_MOST);
-    char *bytes = cache_budget_alloc(fill->cache, size);
+    size_t size =
+        cache_body_next_chunk(fill->head.content_length, filled,
+                              fill->pass ? cache_budget_pass_chunk(fill->cache) : CACHE_CHUNK_MOST);
+    char *bytes = alloc_for_body(fill, size);
     pthread_mutex_lock(&fill->lock);
     if (places != NULL)
         places = cache_body_set_places(fill->body, places, capacity);
@@ -298,29 +354,67 @@ static bool add_chunk(struct cache_fill *fill)
     return true;
 }
 
+/* Of several readers the fastest sets the pace: while one waits for more, those who hold the window
+   full are cut. */
+static void cut_slow_readers(struct cache_fill *fill, uint64_t below)
+{
+    if (cache_fill_readers(fill) < 2 || !cache_fill_is_awaited(fill))
+        return;
+    atomic_store_explicit(&fill->cut_below, below, memory_order_release);
+    cache_fill_poke(fill);
+}
+
 /* How much a pass may still take; UINT64_MAX for what is stored. */
 static uint64_t measure_window(struct cache_fill *fill)
 {
     if (!fill->pass)
         return UINT64_MAX;
+    uint64_t filled = filled_now(fill), most = cache_budget_pass_window(fill->cache);
     pthread_mutex_lock(&fill->lock);
-    uint64_t ahead = filled_now(fill) - fill->slowest;
-    uint64_t window = ahead < CACHE_PASS_WINDOW ? CACHE_PASS_WINDOW - ahead : 0;
-    fill->window_full = window == 0;
+    uint64_t ahead = filled - fill->slowest;
+    fill->window_full = ahead >= most;
     pthread_mutex_unlock(&fill->lock);
-    return window;
+    if (ahead < most)
+        return most - ahead;
+    cut_slow_readers(fill, filled - most + 1);
+    return 0;
 }
 
 /* Memory is out: a pass whose readers still hold some of it can wait for them. */
 static bool can_wait_for_readers(struct cache_fill *fill)
 {
-    if (!fill->pass)
-        become_pass(fill, POLICY_NO_MEMORY);
     pthread_mutex_lock(&fill->lock);
-    fill->window_full = filled_now(fill) > fill->slowest && fill->at_slowest > 0;
-    bool can = fill->window_full;
+    uint64_t slowest = fill->slowest;
+    bool can = filled_now(fill) > slowest && cache_fill_readers(fill) > 0;
+    fill->window_full = can;
     pthread_mutex_unlock(&fill->lock);
+    if (can)
+        cut_slow_readers(fill, slowest + 1);
     return can;
+}
+
+enum room {
+    ROOM_MADE,
+    ROOM_LATER, /* on_readers follows */
+    ROOM_NEVER  /* memory is out */
+};
+
+/* For chunks: up to *want bytes behind what is filled. */
+static enum room make_room(struct cache_fill *fill, size_t *want)
+{
+    uint64_t filled = filled_now(fill);
+    if (!fill->pass && filled > fill->cache->max_object)
+        become_pass(fill, POLICY_TOO_LARGE);
+    if (!fill->pass && filled == fill->tail_end && !add_chunk(fill))
+        become_pass(fill, POLICY_NO_MEMORY);
+    uint64_t window = measure_window(fill);
+    if (window == 0)
+        return ROOM_LATER;
+    if (window < *want)
+        *want = (size_t)window;
+    if (filled < fill->tail_end || add_chunk(fill))
+        return ROOM_MADE;
+    return can_wait_for_readers(fill) ? ROOM_LATER : ROOM_NEVER;
 }
 
 char *cache_fill_room(struct cache_fill *fill, size_t want, size_t *room)
@@ -330,20 +424,14 @@ char *cache_fill_room(struct cache_fill *fill, size_t want, size_t *room)
     uint64_t filled = filled_now(fill);
     *room = 0;
     /* What a small object of known length has room for is all that may come. */
-    if (fill->object == NULL) {
-        if (!fill->pass && filled > fill->cache->max_object)
-            become_pass(fill, POLICY_TOO_LARGE);
-        uint64_t window = measure_window(fill);
-        if (window == 0)
-            return fill->key_text;
-        if (window < want)
-            want = (size_t)window;
-        if (filled == fill->tail_end && !add_chunk(fill)) {
-            if (!can_wait_for_readers(fill))
-                return NULL;
-            return fill->key_text;
-        }
-    }
+    if (fill->object != NULL && filled == fill->tail_end &&
+        filled < cache_object_length(fill->object))
+        use_place_in_object(fill, fill->object, filled);
+    enum room made = fill->object != NULL ? ROOM_MADE : make_room(fill, &want);
+    if (made == ROOM_NEVER)
+        cache_budget_note_refused(fill->cache);
+    if (made != ROOM_MADE)
+        return made == ROOM_NEVER ? NULL : fill->key_text;
     uint64_t left = fill->tail_end - filled;
     *room = left < want ? (size_t)left : want;
     return fill->tail;
@@ -359,12 +447,7 @@ void cache_fill_commit(struct cache_fill *fill, size_t len)
     fill->tail += len;
     atomic_store_explicit(&fill->filled, filled + len, memory_order_release);
     add_news(fill);
-    if (atomic_load_explicit(&fill->waiting_count, memory_order_seq_cst) == 0)
-        return;
-    pthread_mutex_lock(&fill->lock);
-    struct mail *readers = cache_fill_take_waiting_locked(fill);
-    pthread_mutex_unlock(&fill->lock);
-    cache_fill_post(readers);
+    cache_fill_wake(fill);
 }
 
 size_t cache_fill_append(struct cache_fill *fill, const char *bytes, size_t len, bool *failed)
@@ -394,15 +477,20 @@ static struct cache_object *make_object_at_end(struct cache_fill *fill)
     uint64_t length = filled_now(fill);
     struct cache_object_parts parts;
     init_parts(fill, &fill->head, &parts);
+    parts.stored = true;
     if (length <= CACHE_INLINE_MOST) {
         parts.inline_len = length;
     } else {
         cache_body_seal(fill->body, length);
-        parts.body = fill->body;
+        parts.body = cache_body_fit(fill->body);
     }
     struct cache_object *object = cache_object_new(fill->cache, &parts);
-    if (object != NULL && parts.inline_len > 0)
-        cache_body_copy(fill->body, cache_object_inline_body(object), length);
+    if (object != NULL && parts.inline_len > 0) {
+        struct iovec pieces[INLINE_CHUNKS_MOST];
+        unsigned count = cache_body_pieces(fill->body, 0, length, pieces, INLINE_CHUNKS_MOST);
+        cache_object_write_body(object, pieces, count);
+    }
+    cache_body_release(&parts.body);
     return object;
 }
 
@@ -442,7 +530,7 @@ void cache_fill_complete(struct cache_fill *fill, struct str trailers, int64_t n
     if (object != NULL)
         store(fill, object);
     else
-        hide(fill);
+        hide(fill, 0);
 
     /* Trailers may be dropped (RFC 9110 §6.5.1): they are, when memory is out. */
     char *copy = trailers.len > 0 ? cache_budget_alloc(fill->cache, trailers.len) : NULL;
@@ -460,7 +548,8 @@ void cache_fill_abort(struct cache_fill *fill, unsigned status, const char *deta
     weir_check_magic(fill, FILL_MAGIC);
     if (has_ended(fill))
         return;
-    hide(fill);
+    hide(fill, 0);
+    atomic_fetch_add_explicit(&fill->cache->fills_aborted, 1, memory_order_relaxed);
     pthread_mutex_lock(&fill->lock);
     fill->abort_status = status;
     fill->abort_detail = detail;

@@ -10,9 +10,41 @@
 
 #include <pthread.h>
 
-/* How far the writer of a pass may be ahead of its slowest reader. */
+/* How far the writer of a pass may be ahead of its slowest reader, and how large its chunks are;
+   the lesser ones while memory is short. */
 #define CACHE_PASS_WINDOW ((uint64_t)256 << 10)
+#define CACHE_PASS_WINDOW_SHORT ((uint64_t)32 << 10)
 #define CACHE_PASS_CHUNK_MOST ((size_t)64 << 10)
+#define CACHE_PASS_CHUNK_SHORT ((size_t)16 << 10)
+
+/* Nobody, or nobody whose place matters. */
+#define CACHE_TAKEN_ALL UINT64_MAX
+
+enum cache_crowd_state {
+    CACHE_CROWD_QUIET,   /* nobody waits */
+    CACHE_CROWD_WAITING, /* at least one has seen all there is */
+    CACHE_CROWD_POSTED   /* the message is under way */
+};
+
+/* The readers of a fill on one thread. They are woken by one message, and it is their thread that
+   goes through them, without a lock. */
+struct cache_crowd {
+    /* fixed once it is in the fill's list */
+    struct cache_fill *fill;  /* borrowed: it is a part of it */
+    struct cache_crowd *next; /* all are freed with the fill */
+    struct mailbox *mailbox;  /* the thread's */
+    /* that thread's only, but for the posting */
+    struct mail mail;
+    struct list_link readers;        /* of cache_reader.link */
+    struct list_link waiting, woken; /* of cache_reader.wait_link */
+    bool measured;                   /* the two below are known */
+    uint64_t least_taken;            /* of its readers */
+    unsigned at_least;               /* how many have taken no more than that */
+    /* guarded by the fill's lock: least_taken as the others know it */
+    uint64_t slowest;
+    /* to WAITING by its thread, to POSTED by whoever posts, to QUIET by its thread */
+    _Atomic unsigned state;
+};
 
 struct cache_fill {
     uint32_t magic;
@@ -26,13 +58,14 @@ struct cache_fill {
     /* guarded by the shard's lock */
     struct cache_fill *next;
     bool findable;
+    bool solo;       /* hit-for-miss: nobody joins before its head is to be stored */
     bool vary_known; /* head.vary may be looked at by lookups */
     /* guarded by lock; the writer's thread, which alone changes them, also reads phase, pass, head,
        body and object without it */
     pthread_mutex_t lock;
     enum cache_fill_phase phase;
     bool has_head, pass;
-    bool window_full;            /* the writer has been told so */
+    bool window_full;            /* the writer waits for on_readers */
     bool writer_mail_sent;       /* a reference is held by the mail */
     struct cache_fill_head head; /* its spans lie in text or in object */
     char *text;                  /* owned: block and vary, when no object has them */
@@ -44,33 +77,35 @@ struct cache_fill {
     size_t trailers_len;
     unsigned abort_status;
     const char *abort_detail;
-    /* of cache_reader.link; waiting ones are only in the latter */
-    struct list_link readers, waiting;
-    uint64_t slowest;               /* pass: no reader needs what is before */
-    unsigned at_slowest;            /* how many readers are there */
+    uint64_t slowest;               /* of all crowds: no reader needs what is before */
     struct mailbox *writer_mailbox; /* borrowed */
     void *writer;
     void (*on_readers)(void *writer);
     struct mail writer_mail;
+    struct cache_crowd first; /* of the thread that attached first */
     /* atomics */
+    _Atomic(struct cache_crowd *) crowds; /* added to under lock, never taken from */
     _Atomic uint32_t refs;
-    _Atomic uint32_t reader_count, waiting_count;
-    _Atomic bool purged;     /* set under the shard's lock: not to be stored any more */
-    _Atomic uint64_t filled; /* written by the writer: bytes of body that may be read */
+    _Atomic uint32_t reader_count;
+    _Atomic bool purged;        /* set under the shard's lock: not to be stored any more */
+    _Atomic bool forgets;       /* a pass in chunks: what its readers have taken matters */
+    _Atomic uint64_t cut_below; /* readers that have taken less are too slow */
+    _Atomic uint64_t filled;    /* written by the writer: bytes of body that may be read */
     /* written by the writer: one more for each thing a reader may want to see */
     _Atomic uint64_t news;
     char key_text[];
 };
 
-/* Findable once it is in the index; key NULL: private. NULL when memory is out. */
+/* Not findable yet. key NULL: private. NULL when memory is out. */
 struct cache_fill *cache_fill_new(struct cache *cache, const struct cache_key *key);
 
-/* ---- reader.c, for the writer's side ---- */
+/* ---- reader.c, for the writer's side; no lock may be held ---- */
 
-/* All waiting readers become POSTED; post the list after unlocking. */
-struct mail *cache_fill_take_waiting_locked(struct cache_fill *fill);
-void cache_fill_post(struct mail *readers);
-/* Counts anew what the slowest reader has taken, and forgets what all have. */
-void cache_fill_measure_locked(struct cache_fill *fill);
+/* Wakes the crowds in which somebody waits. */
+void cache_fill_wake(struct cache_fill *fill);
+/* Makes all crowds look at what the fill wants of them: what they have taken, whom to cut. */
+void cache_fill_poke(struct cache_fill *fill);
+/* Whether a reader has seen all there is and waits for more. */
+bool cache_fill_is_awaited(const struct cache_fill *fill);
 
 #endif

@@ -123,8 +123,7 @@ void cache_index_release(struct cache_object *gone)
 {
     while (gone != NULL) {
         struct cache_object *next = gone->next;
-        gone->next = NULL;
-        cache_object_release(&gone);
+        cache_object_leave_index(gone);
         gone = next;
     }
 }
@@ -160,8 +159,8 @@ void cache_index_grow(struct cache *cache, struct cache_shard *shard)
     pthread_mutex_lock(&shard->lock);
     uint32_t size = 2 * (shard->mask + 1);
     pthread_mutex_unlock(&shard->lock);
-    struct cache_object **buckets = cache_budget_alloc(cache, size * sizeof(buckets[0]));
-    uint32_t *ghost = cache_budget_alloc(cache, size * sizeof(ghost[0]));
+    struct cache_object **buckets = cache_budget_alloc_stored(cache, size * sizeof(buckets[0]));
+    uint32_t *ghost = cache_budget_alloc_stored(cache, size * sizeof(ghost[0]));
     if (buckets != NULL && ghost != NULL) {
         pthread_mutex_lock(&shard->lock);
         /* Another thread may have been faster, or eviction may have made it needless. */

@@ -9,7 +9,8 @@
  *       the main queue)
  *     → replaced, purged, expired or evicted: out of the index, found no more; readers go
  *       on
- *     → last reference released: freed, and only then no longer counted.
+ *     → last reference released: freed, and only then no longer counted (until then it is
+ *       pinned).
  */
 #include "cache/object.h"
 #include "cache/budget.h"
@@ -18,19 +19,98 @@
 
 #define OBJECT_MAGIC 0x0b1ec7edu
 
-static char *after_pointer(const struct cache_object *object)
+/* A split has to save so much. */
+#define SPLIT_SAVES 32u
+
+/* ---- forms ---- */
+
+static char *text(const struct cache_object *object)
 {
     return (char *)cache_object_text(object);
 }
+
+struct split {
+    char *rest; /* owned */
+    uint32_t first_len;
+};
+
+static struct split split_of(const struct cache_object *object)
+{
+    struct split split;
+    memcpy(&split.rest, object->bytes, sizeof(split.rest));
+    memcpy(&split.first_len, object->bytes + sizeof(split.rest), sizeof(split.first_len));
+    return split;
+}
+
+static void set_split(struct cache_object *object, struct split split)
+{
+    memcpy(object->bytes, &split.rest, sizeof(split.rest));
+    memcpy(object->bytes + sizeof(split.rest), &split.first_len, sizeof(split.first_len));
+}
+
+/* How many bytes at the end of the body had better lie apart; 0: none. `bytes` are all of the
+   object's. */
+static size_t plan_split(size_t bytes, size_t body)
+{
+    size_t whole = base_size_class(bytes);
+    if (whole - bytes < SPLIT_SAVES)
+        return 0;
+    bytes += CACHE_FORM_SPLIT;
+    size_t first = base_size_class_below(bytes), rest = bytes - first;
+    if (rest == 0 || rest > body || first + base_size_class(rest) + SPLIT_SAVES > whole)
+        return 0;
+    return rest;
+}
+
+static void *alloc(struct cache *cache, const struct cache_object_parts *parts, size_t bytes)
+{
+    return cache == NULL   ? malloc(bytes)
+           : parts->stored ? cache_budget_alloc_stored(cache, bytes)
+                           : cache_budget_alloc(cache, bytes);
+}
+
+static void dispose(struct cache *cache, void *ptr)
+{
+    if (cache != NULL)
+        cache_budget_free(cache, ptr);
+    else
+        free(ptr);
+}
+
+/* The two allocations; NULL when memory is out. */
+static struct cache_object *alloc_split(struct cache *cache, const struct cache_object_parts *parts,
+                                        size_t bytes, size_t rest)
+{
+    struct cache_object *object = alloc(cache, parts, bytes + CACHE_FORM_SPLIT - rest);
+    char *end = object != NULL ? alloc(cache, parts, rest) : NULL;
+    if (end == NULL) {
+        if (object != NULL)
+            dispose(cache, object);
+        return NULL;
+    }
+    /* The members come later, and leave these bytes alone. */
+    set_split(object, (struct split){end, (uint32_t)(parts->inline_len - rest)});
+    return object;
+}
+
+/* ---- making ---- */
 
 struct cache_object *cache_object_new(struct cache *cache, const struct cache_object_parts *parts)
 {
     weir_assert(parts->vary.len <= UINT16_MAX && parts->block.len <= UINT32_MAX);
     weir_assert(parts->key.text.len <= UINT32_MAX && parts->inline_len <= UINT32_MAX);
     weir_assert(parts->body == NULL || parts->inline_len == 0);
-    size_t bytes = sizeof(struct cache_object) + (parts->body ? sizeof(parts->body) : 0) +
-                   parts->key.text.len + parts->vary.len + parts->block.len + parts->inline_len;
-    struct cache_object *object = cache ? cache_budget_alloc(cache, bytes) : malloc(bytes);
+    enum cache_object_form form = parts->body ? CACHE_FORM_CHUNKS : CACHE_FORM_WHOLE;
+    size_t bytes = sizeof(struct cache_object) + form + parts->key.text.len + parts->vary.len +
+                   parts->block.len + parts->inline_len;
+    size_t rest = parts->stored ? plan_split(bytes, parts->inline_len) : 0;
+    struct cache_object *object;
+    if (rest > 0) {
+        form = CACHE_FORM_SPLIT;
+        object = alloc_split(cache, parts, bytes, rest);
+    } else {
+        object = alloc(cache, parts, bytes);
+    }
     if (object == NULL)
         return NULL;
     *object = (struct cache_object){
@@ -42,7 +122,7 @@ struct cache_object *cache_object_new(struct cache *cache, const struct cache_ob
         .block_len = (uint32_t)parts->block.len,
         .inline_len = (uint32_t)parts->inline_len,
         .vary_len = (uint16_t)parts->vary.len,
-        .large = parts->body != NULL,
+        .text_at = (uint8_t)form,
         .queue = CACHE_QUEUE_NONE,
     };
     atomic_init(&object->refs, 1);
@@ -51,8 +131,8 @@ struct cache_object *cache_object_new(struct cache *cache, const struct cache_ob
         struct cache_body *body = cache_body_ref(parts->body);
         memcpy(object->bytes, &body, sizeof(body));
     }
-    struct appender out = appender_on(after_pointer(object),
-                                      parts->key.text.len + parts->vary.len + parts->block.len);
+    struct appender out =
+        appender_on(text(object), parts->key.text.len + parts->vary.len + parts->block.len);
     append_str(&out, parts->key.text);
     append_str(&out, parts->vary);
     append_str(&out, parts->block);
@@ -65,8 +145,9 @@ struct cache_object *cache_object_private(unsigned status, struct str block, str
     struct cache_object *object = cache_object_new(
         NULL, &(struct cache_object_parts){
                   .meta.status = (uint16_t)status, .block = block, .inline_len = body.len});
-    if (object != NULL && body.len > 0)
-        memcpy(cache_object_inline_body(object), body.ptr, body.len);
+    struct iovec piece = {(char *)body.ptr, body.len};
+    if (object != NULL)
+        cache_object_write_body(object, &piece, 1);
     return object;
 }
 
@@ -89,13 +170,14 @@ void cache_object_release(struct cache_object **from)
     if (before > 1)
         return;
     weir_assert(object->queue == CACHE_QUEUE_NONE);
+    if (object->pinned_bytes > 0)
+        cache_budget_unpin(object->cache, object->pinned_bytes);
     struct cache_body *body = cache_object_body(object);
     cache_body_release(&body);
+    if (object->text_at == CACHE_FORM_SPLIT)
+        dispose(object->cache, split_of(object).rest);
     object->magic = 0;
-    if (object->cache != NULL)
-        cache_budget_free(object->cache, object);
-    else
-        free(object);
+    dispose(object->cache, object);
 }
 
 struct cache_meta cache_object_meta(const struct cache_object *object)
@@ -105,23 +187,67 @@ struct cache_meta cache_object_meta(const struct cache_object *object)
 
 struct str cache_object_vary(const struct cache_object *object)
 {
-    return str_of(after_pointer(object) + object->key_len, object->vary_len);
+    return str_of(text(object) + object->key_len, object->vary_len);
 }
 
 struct str cache_object_block(const struct cache_object *object)
 {
-    return str_of(after_pointer(object) + object->key_len + object->vary_len, object->block_len);
+    return str_of(text(object) + object->key_len + object->vary_len, object->block_len);
 }
 
-char *cache_object_inline_body(struct cache_object *object)
+static char *behind_head(const struct cache_object *object)
 {
-    return after_pointer(object) + object->key_len + object->vary_len + object->block_len;
+    return text(object) + object->key_len + object->vary_len + object->block_len;
+}
+
+char *cache_object_place(const struct cache_object *object, uint64_t offset, size_t *len)
+{
+    uint64_t first = object->inline_len;
+    if (object->text_at == CACHE_FORM_SPLIT) {
+        struct split split = split_of(object);
+        if (offset >= split.first_len) {
+            *len = (size_t)(object->inline_len - offset);
+            return split.rest + (offset - split.first_len);
+        }
+        first = split.first_len;
+    }
+    *len = (size_t)(first - offset);
+    return behind_head(object) + offset;
+}
+
+unsigned cache_object_pieces_upto(const struct cache_object *object, uint64_t offset, uint64_t end,
+                                  struct iovec *pieces, unsigned max)
+{
+    unsigned count = 0;
+    for (size_t len; offset < end && count < max; offset += len) {
+        char *at = cache_object_place(object, offset, &len);
+        if (len > end - offset)
+            len = (size_t)(end - offset);
+        pieces[count++] = (struct iovec){at, len};
+    }
+    return count;
+}
+
+void cache_object_write_body(struct cache_object *object, const struct iovec *pieces,
+                             unsigned count)
+{
+    uint64_t offset = 0;
+    for (unsigned i = 0; i < count; i++) {
+        const char *from = pieces[i].iov_base;
+        size_t room;
+        for (size_t left = pieces[i].iov_len; left > 0; left -= room, from += room) {
+            char *to = cache_object_place(object, offset, &room);
+            room = room < left ? room : left;
+            memcpy(to, from, room);
+            offset += room;
+        }
+    }
 }
 
 struct cache_body *cache_object_body(const struct cache_object *object)
 {
     struct cache_body *body = NULL;
-    if (object->large)
+    if (object->text_at == CACHE_FORM_CHUNKS)
         memcpy(&body, object->bytes, sizeof(body));
     return body;
 }
@@ -138,15 +264,44 @@ unsigned cache_object_pieces(const struct cache_object *object, uint64_t offset,
     const struct cache_body *body = cache_object_body(object);
     if (body != NULL)
         return cache_body_pieces(body, offset, body->length, pieces, max);
-    if (offset >= object->inline_len || max == 0)
-        return 0;
-    char *inside = cache_object_inline_body((struct cache_object *)object);
-    pieces[0] = (struct iovec){inside + offset, object->inline_len - (size_t)offset};
-    return 1;
+    return cache_object_pieces_upto(object, offset, object->inline_len, pieces, max);
+}
+
+static uint64_t in_itself(const struct cache_object *object)
+{
+    uint64_t bytes = base_allocated_bytes(object);
+    if (object->text_at == CACHE_FORM_SPLIT)
+        bytes += base_allocated_bytes(split_of(object).rest);
+    return bytes;
 }
 
 uint64_t cache_object_weight(const struct cache_object *object)
 {
     const struct cache_body *body = cache_object_body(object);
-    return base_allocated_bytes(object) + (body != NULL ? body->weight : 0);
+    return in_itself(object) + (body != NULL ? body->weight : 0);
+}
+
+uint64_t cache_object_body_weight(const struct cache_object *object)
+{
+    const struct cache_body *body = cache_object_body(object);
+    return body != NULL ? body->weight : object->inline_len;
+}
+
+/* A body that a freshened successor has too, or a fill that is still being read, counts there. */
+static uint64_t own_bytes(const struct cache_object *object)
+{
+    const struct cache_body *body = cache_object_body(object);
+    bool shared = body != NULL && atomic_load_explicit(&body->refs, memory_order_relaxed) > 1;
+    return in_itself(object) + (body != NULL && !shared ? body->weight : 0);
+}
+
+void cache_object_leave_index(struct cache_object *object)
+{
+    object->pinned_bytes = 0;
+    /* Nobody can find it any more, so that one reference is ours. */
+    if (atomic_load_explicit(&object->refs, memory_order_relaxed) > 1) {
+        object->pinned_bytes = own_bytes(object);
+        cache_budget_pin(object->cache, object->pinned_bytes);
+    }
+    cache_object_release(&object);
 }

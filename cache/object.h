@@ -16,6 +16,14 @@ enum cache_queue {
     CACHE_QUEUE_MAIN
 };
 
+/* What an object begins with tells where its body is; the values are the sizes of that. */
+enum cache_object_form {
+    CACHE_FORM_WHOLE = 0,                            /* nothing: the body lies behind the head */
+    CACHE_FORM_CHUNKS = sizeof(struct cache_body *), /* owned reference: a large body */
+    /* its end lies apart, as the allocator has no good size for the whole */
+    CACHE_FORM_SPLIT = sizeof(char *) + sizeof(uint32_t)
+};
+
 /* One per stored response: every byte of it is paid a million times. */
 struct cache_object {
     uint32_t magic;
@@ -25,13 +33,16 @@ struct cache_object {
     struct cache_meta meta;
     uint32_t key_len, block_len, inline_len;
     uint16_t vary_len;
-    bool large; /* bytes begins with a struct cache_body *, owned reference */
+    uint8_t text_at; /* enum cache_object_form: where in `bytes` the key begins */
     /* guarded by the shard's lock */
     uint8_t queue : 2; /* enum cache_queue */
     uint8_t frequency : 2;
-    struct cache_object *next; /* in its bucket, newer first; or among what is about to be freed */
+    union {
+        struct cache_object *next; /* in its bucket, newer first; or among what leaves the index */
+        uint64_t pinned_bytes;     /* out of the index and still read: what it counts for there */
+    };
     struct list_link queue_link;
-    /* fixed: [body pointer] key, vary, block, body */
+    /* fixed: [what the form needs], key, vary, block, [body or its beginning] */
     char bytes[];
 };
 _Static_assert(sizeof(struct cache_object) == 80, "an object's overhead");
@@ -40,6 +51,7 @@ struct cache_object_parts {
     struct cache_key key;
     struct cache_meta meta;
     struct str vary, block;
+    bool stored;             /* to be stored: leaves the reserve of the budget alone */
     uint64_t inline_len;     /* room for a body inside it */
     struct cache_body *body; /* or a large one: reference taken */
 };
@@ -49,7 +61,7 @@ struct cache_object *cache_object_new(struct cache *cache, const struct cache_ob
 /* Inline, as every hit needs them. */
 static inline const char *cache_object_text(const struct cache_object *object)
 {
-    return object->bytes + (object->large ? sizeof(struct cache_body *) : 0);
+    return object->bytes + object->text_at;
 }
 
 static inline struct str cache_object_key(const struct cache_object *object)
@@ -65,10 +77,21 @@ static inline bool cache_object_has_key(const struct cache_object *object,
 }
 
 struct str cache_object_vary(const struct cache_object *object);
-char *cache_object_inline_body(struct cache_object *object);
-/* NULL when the body lies inside. */
+/* Where byte `offset` of a body that is not in chunks lies, and how many lie there in one piece. */
+char *cache_object_place(const struct cache_object *object, uint64_t offset, size_t *len);
+/* Pieces of it from offset up to end, at most `max`; returns how many. */
+unsigned cache_object_pieces_upto(const struct cache_object *object, uint64_t offset, uint64_t end,
+                                  struct iovec *pieces, unsigned max);
+/* Fills in the body of an object that nobody else knows yet. */
+void cache_object_write_body(struct cache_object *object, const struct iovec *pieces,
+                             unsigned count);
+/* NULL when the body is not in chunks. */
 struct cache_body *cache_object_body(const struct cache_object *object);
 /* What the allocator set aside for it and its body. */
 uint64_t cache_object_weight(const struct cache_object *object);
+/* The body's share of it. */
+uint64_t cache_object_body_weight(const struct cache_object *object);
+/* Drops the index's reference; what is still being read is counted as pinned until it is freed. */
+void cache_object_leave_index(struct cache_object *object);
 
 #endif

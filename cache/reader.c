@@ -2,63 +2,80 @@
  * Fills, the readers' side: requests, each on its own thread, look at what has arrived and are
  * woken when more has.
  *
- * Life of a reader (phase → what moves it → next):
- *   OFF → cache_reader_attach → ON → cache_reader_wait → WAITING → any news → POSTED → its
- *       mail is delivered → ON
- *   any → cache_reader_leave → OFF; when it was POSTED the mail is still under way, and
- *       tells once that the memory is free
- * WAITING readers are in their fill's waiting list, so that a commit nobody waits for takes no
- * lock and one that is waited for touches only those.
+ * The readers of one fill on one thread are a crowd. A step of the writer posts one message to each
+ * crowd in which somebody waits; the crowd's thread then goes through its readers by itself, some
+ * at a time so that others have their turn. So the writer's work does not grow with the readers,
+ * and nobody walks a list of them under a lock.
  *
- * A pass keeps what its slowest reader has not taken. Its writer is woken when that has opened
- * the window again, and by the last reader's leaving.
+ * Life of a reader (phase → what moves it → next):
+ *   OFF → cache_reader_attach → ON → cache_reader_wait → WAITING → the crowd's message → WOKEN →
+ *       its turn: on_news → ON
+ *   any → cache_reader_leave → OFF
+ * Life of a crowd's message (state): QUIET → a reader waits → WAITING → news, or the fill wants
+ *   something of it (cache_fill_poke, from QUIET too) → POSTED → delivered → QUIET. The message
+ *   holds a reference to the fill.
+ * A reader that begins to wait sets the state and then looks whether there are news; a writer makes
+ *   the news and then looks at the state: so one of them sees the other.
+ *
+ * A pass keeps what its slowest reader has not taken. Each crowd knows the least that its readers
+ * have taken, and makes it known to the fill, which forgets what nobody needs. The writer is told
+ * when that has opened the window again, and when the last reader leaves.
  */
-#include "cache/body.h"
+#include "cache/budget.h"
 #include "cache/fill.h"
 #include "cache/object.h"
 #include "cache/shard.h"
 
-/* Of a reader that came too late to a pass: it holds back nothing. */
-#define TAKEN_MISSED UINT64_MAX
+#define READERS_PER_TURN 64u
+#define CHUNKS_PER_LOCK 32u
 
-/* ---- wake-ups ---- */
+/* ---- messages to crowds ---- */
 
-struct mail *cache_fill_take_waiting_locked(struct cache_fill *fill)
+static void deliver_to_crowd(struct mail *mail);
+
+/* True when the message is the caller's to post. */
+static bool claim(struct cache_crowd *crowd, enum cache_crowd_state from)
 {
-    struct mail *first = NULL, **last = &first;
-    while (!list_empty(&fill->waiting)) {
-        struct cache_reader *reader = weir_container(fill->waiting.next, struct cache_reader, link);
-        list_remove(&reader->link);
-        list_push_back(&fill->readers, &reader->link);
-        reader->phase = CACHE_READER_POSTED;
-        reader->mail.next = NULL;
-        *last = &reader->mail;
-        last = &reader->mail.next;
-    }
-    atomic_store_explicit(&fill->waiting_count, 0, memory_order_relaxed);
-    return first;
+    unsigned expected = from;
+    return atomic_compare_exchange_strong_explicit(&crowd->state, &expected, CACHE_CROWD_POSTED,
+                                                   memory_order_seq_cst, memory_order_seq_cst);
 }
 
-void cache_fill_post(struct mail *readers)
+static void post(struct cache_crowd *crowd)
 {
-    while (readers != NULL) {
-        struct mail *mail = readers;
-        readers = mail->next;
-        mailbox_post(weir_container(mail, struct cache_reader, mail)->mailbox, mail);
+    cache_fill_ref(crowd->fill);
+    mailbox_post(crowd->mailbox, &crowd->mail);
+}
+
+void cache_fill_wake(struct cache_fill *fill)
+{
+    struct cache_crowd *crowd = atomic_load_explicit(&fill->crowds, memory_order_seq_cst);
+    for (struct cache_crowd *next; crowd != NULL; crowd = next) {
+        next = crowd->next;
+        if (atomic_load_explicit(&crowd->state, memory_order_seq_cst) == CACHE_CROWD_WAITING &&
+            claim(crowd, CACHE_CROWD_WAITING))
+            post(crowd);
     }
 }
 
-static void deliver_to_reader(struct mail *mail)
+void cache_fill_poke(struct cache_fill *fill)
 {
-    struct cache_reader *reader = weir_container(mail, struct cache_reader, mail);
-    if (!reader->left) {
-        pthread_mutex_lock(&reader->fill->lock);
-        weir_assert(reader->phase == CACHE_READER_POSTED);
-        reader->phase = CACHE_READER_ON;
-        pthread_mutex_unlock(&reader->fill->lock);
-    }
-    reader->on_news(reader);
+    struct cache_crowd *crowd = atomic_load_explicit(&fill->crowds, memory_order_seq_cst);
+    for (; crowd != NULL; crowd = crowd->next)
+        if (claim(crowd, CACHE_CROWD_QUIET) || claim(crowd, CACHE_CROWD_WAITING))
+            post(crowd);
 }
+
+bool cache_fill_is_awaited(const struct cache_fill *fill)
+{
+    const struct cache_crowd *crowd = atomic_load_explicit(&fill->crowds, memory_order_seq_cst);
+    for (; crowd != NULL; crowd = crowd->next)
+        if (atomic_load_explicit(&crowd->state, memory_order_seq_cst) == CACHE_CROWD_WAITING)
+            return true;
+    return false;
+}
+
+/* ---- messages to the writer ---- */
 
 static void deliver_to_writer(struct mail *mail)
 {
@@ -73,84 +90,246 @@ static void deliver_to_writer(struct mail *mail)
     cache_fill_release(&fill);
 }
 
-/* Whether the mail is to be posted to *mailbox after unlocking. */
-static bool write_to_writer_locked(struct cache_fill *fill, struct mailbox **mailbox)
+/* The mailbox to post the writer's mail to after unlocking; NULL: it is under way, or the writer
+   has ended. */
+static struct mailbox *write_to_writer_locked(struct cache_fill *fill)
 {
     if (fill->on_readers == NULL || fill->writer_mail_sent)
-        return false;
+        return NULL;
     fill->writer_mail_sent = true;
     fill->writer_mail.deliver = deliver_to_writer;
     cache_fill_ref(fill);
-    *mailbox = fill->writer_mailbox;
-    return true;
+    return fill->writer_mailbox;
+}
+
+static void post_to_writer(struct cache_fill *fill, struct mailbox *mailbox)
+{
+    if (mailbox != NULL)
+        mailbox_post(mailbox, &fill->writer_mail);
 }
 
 /* ---- what readers have taken ---- */
 
-static void measure_list(struct cache_fill *fill, const struct list_link *head)
+static void measure(struct cache_crowd *crowd)
 {
-    for (const struct list_link *at = head->next; at != head; at = at->next) {
+    crowd->measured = true;
+    crowd->least_taken = CACHE_TAKEN_ALL;
+    crowd->at_least = 0;
+    for (const struct list_link *at = crowd->readers.next; at != &crowd->readers; at = at->next) {
         const struct cache_reader *reader = weir_container(at, struct cache_reader, link);
-        if (reader->taken < fill->slowest) {
-            fill->slowest = reader->taken;
-            fill->at_slowest = 0;
+        if (reader->taken < crowd->least_taken) {
+            crowd->least_taken = reader->taken;
+            crowd->at_least = 0;
         }
-        fill->at_slowest += reader->taken == fill->slowest && reader->taken != TAKEN_MISSED;
+        crowd->at_least += reader->taken == crowd->least_taken;
     }
 }
 
-void cache_fill_measure_locked(struct cache_fill *fill)
+/* With nobody left nothing is forgotten: a reader may be about to attach. */
+static void find_slowest_locked(struct cache_fill *fill)
 {
-    uint64_t before = fill->slowest;
-    fill->slowest = TAKEN_MISSED;
-    fill->at_slowest = 0;
-    measure_list(fill, &fill->readers);
-    measure_list(fill, &fill->waiting);
-    /* With nobody left nothing is forgotten: a reader may be about to attach. */
-    if (fill->at_slowest == 0)
-        fill->slowest = before;
-    if (fill->body != NULL)
-        cache_body_drop(fill->body, fill->slowest);
+    uint64_t slowest = CACHE_TAKEN_ALL;
+    const struct cache_crowd *crowd = atomic_load_explicit(&fill->crowds, memory_order_relaxed);
+    for (; crowd != NULL; crowd = crowd->next)
+        slowest = crowd->slowest < slowest ? crowd->slowest : slowest;
+    if (slowest != CACHE_TAKEN_ALL)
+        fill->slowest = slowest;
 }
 
-/* A reader moves off `from`: what all have taken is forgotten. True when the writer waits for the
-   room that this made. */
-static bool move_on_locked(struct cache_fill *fill, uint64_t from)
+/* Half of the window at a time, so that the writer is not woken for each segment. */
+static bool has_opened_locked(struct cache_fill *fill)
 {
-    if (!fill->pass || from != fill->slowest)
-        return false;
-    weir_assert(fill->at_slowest > 0);
-    if (--fill->at_slowest > 0)
-        return false;
-    cache_fill_measure_locked(fill);
     uint64_t filled = atomic_load_explicit(&fill->filled, memory_order_relaxed);
-    /* Half of it at a time, so that the writer is not woken for each segment. */
-    if (!fill->window_full || filled - fill->slowest > CACHE_PASS_WINDOW / 2)
+    if (!fill->window_full || filled - fill->slowest > cache_budget_pass_window(fill->cache) / 2)
         return false;
     fill->window_full = false;
     return true;
 }
 
+/* What its readers have taken is known to all from here, and what nobody needs is forgotten. The
+   writer is told of room in its window, and that the `last` reader has left. */
+static void make_known(struct cache_crowd *crowd, bool last)
+{
+    struct cache_fill *fill = crowd->fill;
+    char *chunks[CHUNKS_PER_LOCK];
+    unsigned count;
+    do {
+        struct mailbox *writer = NULL;
+        count = 0;
+        pthread_mutex_lock(&fill->lock);
+        crowd->slowest = crowd->least_taken;
+        find_slowest_locked(fill);
+        if (fill->body != NULL && fill->pass)
+            count = cache_body_forget(fill->body, fill->slowest, chunks, CHUNKS_PER_LOCK);
+        if (has_opened_locked(fill) || last)
+            writer = write_to_writer_locked(fill);
+        pthread_mutex_unlock(&fill->lock);
+        for (unsigned i = 0; i < count; i++)
+            cache_budget_free(fill->cache, chunks[i]);
+        post_to_writer(fill, writer);
+        last = false;
+    } while (count == CHUNKS_PER_LOCK);
+}
+
+static bool forgets(const struct cache_fill *fill)
+{
+    return atomic_load_explicit(&fill->forgets, memory_order_relaxed);
+}
+
+/* A reader that had taken so much has gone on, or gone. */
+static void moved_on(struct cache_crowd *crowd, uint64_t from)
+{
+    if (crowd->measured && (from > crowd->least_taken || --crowd->at_least > 0))
+        return;
+    measure(crowd);
+    make_known(crowd, false);
+}
+
+/* ---- the crowd's message ---- */
+
+/* Its turn comes, whatever it was doing. */
+static void queue_for_turn(struct cache_reader *reader)
+{
+    if (reader->phase == CACHE_READER_WAITING)
+        list_remove(&reader->wait_link);
+    else if (reader->phase == CACHE_READER_WOKEN)
+        return;
+    reader->phase = CACHE_READER_WOKEN;
+    list_push_back(&reader->crowd->woken, &reader->wait_link);
+}
+
+static void wake_waiting(struct cache_crowd *crowd)
+{
+    while (!list_empty(&crowd->waiting))
+        queue_for_turn(weir_container(crowd->waiting.next, struct cache_reader, wait_link));
+}
+
+/* Those who hold back the others have to leave. They count until they have. */
+static void cut_slow(struct cache_crowd *crowd, uint64_t below)
+{
+    for (struct list_link *at = crowd->readers.next; at != &crowd->readers; at = at->next) {
+        struct cache_reader *reader = weir_container(at, struct cache_reader, link);
+        if (reader->taken >= below || reader->cut)
+            continue;
+        reader->cut = true;
+        atomic_fetch_add_explicit(&crowd->fill->cache->readers_cut, 1, memory_order_relaxed);
+        queue_for_turn(reader);
+    }
+}
+
+static void do_what_the_fill_wants(struct cache_crowd *crowd)
+{
+    uint64_t below = atomic_load_explicit(&crowd->fill->cut_below, memory_order_acquire);
+    if (!crowd->measured) {
+        measure(crowd);
+        make_known(crowd, false);
+    }
+    if (crowd->least_taken < below)
+        cut_slow(crowd, below);
+}
+
+static void take_turns(struct cache_crowd *crowd)
+{
+    for (unsigned i = 0; i < READERS_PER_TURN && !list_empty(&crowd->woken); i++) {
+        struct cache_reader *reader =
+            weir_container(crowd->woken.next, struct cache_reader, wait_link);
+        list_remove(&reader->wait_link);
+        reader->phase = CACHE_READER_ON;
+        reader->on_news(reader);
+    }
+}
+
+static void deliver_to_crowd(struct mail *mail)
+{
+    struct cache_crowd *crowd = weir_container(mail, struct cache_crowd, mail);
+    struct cache_fill *fill = crowd->fill;
+    atomic_store_explicit(&crowd->state, CACHE_CROWD_QUIET, memory_order_seq_cst);
+    wake_waiting(crowd);
+    if (forgets(fill))
+        do_what_the_fill_wants(crowd);
+    take_turns(crowd);
+    if (!list_empty(&crowd->woken) &&
+        (claim(crowd, CACHE_CROWD_QUIET) || claim(crowd, CACHE_CROWD_WAITING)))
+        mailbox_post_later(crowd->mailbox, mail); /* with the message's reference */
+    else
+        cache_fill_release(&fill);
+}
+
 /* ---- a reader ---- */
 
-void cache_reader_attach(struct cache_reader *reader, struct cache_fill **from)
+static struct cache_crowd *find_crowd(struct cache_fill *fill, const struct mailbox *mailbox)
+{
+    struct cache_crowd *crowd = atomic_load_explicit(&fill->crowds, memory_order_acquire);
+    while (crowd != NULL && crowd->mailbox != mailbox)
+        crowd = crowd->next;
+    return crowd;
+}
+
+static void init_crowd(struct cache_crowd *crowd, struct cache_fill *fill, struct mailbox *mailbox)
+{
+    memset(crowd, 0, sizeof(*crowd));
+    crowd->fill = fill;
+    crowd->mailbox = mailbox;
+    crowd->mail.deliver = deliver_to_crowd;
+    crowd->slowest = CACHE_TAKEN_ALL;
+    list_init(&crowd->readers);
+    list_init(&crowd->waiting);
+    list_init(&crowd->woken);
+    atomic_init(&crowd->state, CACHE_CROWD_QUIET);
+}
+
+/* Only its own thread adds a thread's crowd. NULL when memory is out. */
+static struct cache_crowd *add_crowd(struct cache_fill *fill, struct mailbox *mailbox)
+{
+    struct cache_crowd *crowd = NULL;
+    if (atomic_load_explicit(&fill->crowds, memory_order_acquire) != NULL) {
+        crowd = cache_budget_alloc(fill->cache, sizeof(*crowd));
+        if (crowd == NULL)
+            return NULL;
+    }
+    pthread_mutex_lock(&fill->lock);
+    struct cache_crowd *newest = atomic_load_explicit(&fill->crowds, memory_order_relaxed);
+    if (newest == NULL)
+        crowd = &fill->first;
+    if (crowd != NULL) {
+        init_crowd(crowd, fill, mailbox);
+        crowd->next = newest;
+        atomic_store_explicit(&fill->crowds, crowd, memory_order_seq_cst);
+    }
+    pthread_mutex_unlock(&fill->lock);
+    /* Another thread was faster and has the first one. */
+    return crowd != NULL ? crowd : add_crowd(fill, mailbox);
+}
+
+bool cache_reader_attach(struct cache_reader *reader, struct cache_fill **from)
 {
     struct cache_fill *fill = weir_take(from);
-    weir_assert(reader->fill == NULL && !reader->left);
+    weir_assert(reader->fill == NULL);
     weir_assert(reader->mailbox != NULL && reader->on_news != NULL);
+    struct cache_crowd *crowd = find_crowd(fill, reader->mailbox);
+    if (crowd == NULL)
+        crowd = add_crowd(fill, reader->mailbox);
+    if (crowd == NULL) {
+        cache_fill_release(&fill);
+        return false;
+    }
     reader->fill = fill;
-    reader->mail.deliver = deliver_to_reader;
+    reader->crowd = crowd;
     reader->seen = 0;
-    list_init(&reader->link);
-    pthread_mutex_lock(&fill->lock);
-    reader->taken = fill->pass && fill->slowest > 0 ? TAKEN_MISSED : 0;
-    if (fill->pass && fill->slowest == 0)
-        fill->at_slowest++;
+    reader->cut = false;
     reader->phase = CACHE_READER_ON;
-    list_push_back(&fill->readers, &reader->link);
-    atomic_fetch_add_explicit(&fill->reader_count, 1, memory_order_relaxed);
+    list_init(&reader->wait_link);
+    pthread_mutex_lock(&fill->lock);
+    bool missed = fill->pass && fill->slowest > 0;
+    reader->taken = missed ? CACHE_TAKEN_ALL : 0;
+    if (!missed)
+        crowd->slowest = 0;
     pthread_mutex_unlock(&fill->lock);
+    crowd->measured = false;
+    list_push_back(&crowd->readers, &reader->link);
+    atomic_fetch_add_explicit(&fill->reader_count, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&fill->cache->readers, 1, memory_order_relaxed);
+    return true;
 }
 
 static void view_head_locked(const struct cache_fill *fill, struct cache_view *view)
@@ -173,7 +352,7 @@ void cache_reader_view(struct cache_reader *reader, struct cache_view *view)
     *view = (struct cache_view){
         .phase = fill->phase,
         .pass = fill->pass,
-        .missed = reader->taken == TAKEN_MISSED,
+        .missed = reader->taken == CACHE_TAKEN_ALL,
         .trailers = str_of(fill->trailers, fill->trailers_len),
         .filled = atomic_load_explicit(&fill->filled, memory_order_acquire),
         .abort_status = fill->abort_status,
@@ -191,14 +370,11 @@ unsigned cache_reader_pieces(struct cache_reader *reader, uint64_t offset, struc
     unsigned count = 0;
     pthread_mutex_lock(&fill->lock);
     uint64_t filled = atomic_load_explicit(&fill->filled, memory_order_acquire);
-    if (offset < filled && max > 0 && reader->taken != TAKEN_MISSED) {
+    if (offset < filled && max > 0 && reader->taken != CACHE_TAKEN_ALL) {
         weir_assert(offset >= reader->taken);
-        if (fill->object != NULL) {
-            char *inside = cache_object_inline_body(fill->object);
-            pieces[count++] = (struct iovec){inside + offset, (size_t)(filled - offset)};
-        } else {
-            count = cache_body_pieces(fill->body, offset, filled, pieces, max);
-        }
+        count = fill->object != NULL
+                    ? cache_object_pieces_upto(fill->object, offset, filled, pieces, max)
+                    : cache_body_pieces(fill->body, offset, filled, pieces, max);
     }
     pthread_mutex_unlock(&fill->lock);
     return count;
@@ -207,62 +383,80 @@ unsigned cache_reader_pieces(struct cache_reader *reader, uint64_t offset, struc
 void cache_reader_take(struct cache_reader *reader, uint64_t offset)
 {
     struct cache_fill *fill = reader->fill;
-    struct mailbox *mailbox = NULL;
-    bool tell = false;
+    if (offset <= reader->taken)
+        return;
+    weir_assert(offset <= atomic_load_explicit(&fill->filled, memory_order_relaxed));
+    uint64_t before = reader->taken;
+    reader->taken = offset;
+    if (forgets(fill))
+        moved_on(reader->crowd, before);
+}
+
+/* The state goes with the list: a crowd that says WAITING has a reader that has seen everything. */
+static void stop_waiting(struct cache_reader *reader)
+{
+    struct cache_crowd *crowd = reader->crowd;
+    unsigned expected = CACHE_CROWD_WAITING;
+    bool waited = reader->phase == CACHE_READER_WAITING;
+    if (!waited && reader->phase != CACHE_READER_WOKEN)
+        return;
+    list_remove(&reader->wait_link);
+    if (waited && list_empty(&crowd->waiting))
+        atomic_compare_exchange_strong_explicit(&crowd->state, &expected, CACHE_CROWD_QUIET,
+                                                memory_order_seq_cst, memory_order_relaxed);
+}
+
+/* A writer whose window is full asks again whom to cut, now that one waits for it. */
+static void tell_that_one_waits(struct cache_fill *fill)
+{
+    struct mailbox *writer = NULL;
+    if (atomic_load_explicit(&fill->reader_count, memory_order_relaxed) < 2)
+        return;
     pthread_mutex_lock(&fill->lock);
-    if (offset > reader->taken) {
-        weir_assert(offset <= atomic_load_explicit(&fill->filled, memory_order_relaxed));
-        uint64_t before = reader->taken;
-        reader->taken = offset;
-        tell = move_on_locked(fill, before) && write_to_writer_locked(fill, &mailbox);
-    }
+    if (fill->window_full)
+        writer = write_to_writer_locked(fill);
     pthread_mutex_unlock(&fill->lock);
-    if (tell)
-        mailbox_post(mailbox, &fill->writer_mail);
+    post_to_writer(fill, writer);
 }
 
 bool cache_reader_wait(struct cache_reader *reader)
 {
     struct cache_fill *fill = reader->fill;
-    bool waits = true;
-    pthread_mutex_lock(&fill->lock);
-    if (reader->phase == CACHE_READER_ON) {
-        /* A commit looks the other way around, and takes no lock when nobody waits: one of the two
-           sees the other. */
-        atomic_fetch_add_explicit(&fill->waiting_count, 1, memory_order_seq_cst);
-        waits = atomic_load_explicit(&fill->news, memory_order_seq_cst) == reader->seen;
-        if (waits) {
-            list_remove(&reader->link);
-            list_push_back(&fill->waiting, &reader->link);
-            reader->phase = CACHE_READER_WAITING;
-        } else {
-            atomic_fetch_sub_explicit(&fill->waiting_count, 1, memory_order_relaxed);
-        }
+    struct cache_crowd *crowd = reader->crowd;
+    if (reader->phase != CACHE_READER_ON)
+        return true;
+    reader->phase = CACHE_READER_WAITING;
+    list_push_back(&crowd->waiting, &reader->wait_link);
+    unsigned expected = CACHE_CROWD_QUIET;
+    atomic_compare_exchange_strong_explicit(&crowd->state, &expected, CACHE_CROWD_WAITING,
+                                            memory_order_seq_cst, memory_order_seq_cst);
+    if (atomic_load_explicit(&fill->news, memory_order_seq_cst) != reader->seen) {
+        stop_waiting(reader);
+        reader->phase = CACHE_READER_ON;
+        return false;
     }
-    pthread_mutex_unlock(&fill->lock);
-    return waits;
+    if (weir_unlikely(forgets(fill)))
+        tell_that_one_waits(fill);
+    return true;
 }
 
-bool cache_reader_leave(struct cache_reader *reader)
+void cache_reader_leave(struct cache_reader *reader)
 {
     struct cache_fill *fill = weir_take(&reader->fill);
     if (fill == NULL)
-        return !reader->left;
-    struct mailbox *mailbox = NULL;
-    pthread_mutex_lock(&fill->lock);
-    if (reader->phase == CACHE_READER_WAITING)
-        atomic_fetch_sub_explicit(&fill->waiting_count, 1, memory_order_relaxed);
-    reader->left = reader->phase == CACHE_READER_POSTED;
+        return;
+    stop_waiting(reader);
+    struct cache_crowd *crowd = weir_take(&reader->crowd);
     reader->phase = CACHE_READER_OFF;
     list_remove(&reader->link);
-    unsigned before = atomic_fetch_sub_explicit(&fill->reader_count, 1, memory_order_relaxed);
+    unsigned before = atomic_fetch_sub_explicit(&fill->reader_count, 1, memory_order_acq_rel);
     weir_assert(before > 0);
-    bool tell = move_on_locked(fill, reader->taken) || before == 1;
-    tell = tell && write_to_writer_locked(fill, &mailbox);
-    pthread_mutex_unlock(&fill->lock);
-    if (tell)
-        mailbox_post(mailbox, &fill->writer_mail);
+    if (list_empty(&crowd->readers)) {
+        measure(crowd);
+        make_known(crowd, before == 1);
+    } else if (forgets(fill)) {
+        moved_on(crowd, reader->taken);
+    }
     atomic_fetch_sub_explicit(&fill->cache->readers, 1, memory_order_relaxed);
     cache_fill_release(&fill);
-    return !reader->left;
 }

@@ -24,7 +24,17 @@
 struct cache_shard_counts {
     uint64_t stored, evicted, expired, purged;
     uint64_t chain_full; /* objects that left because their bucket was full */
+    uint64_t evicted_small, evicted_main;
 };
+
+/* A key whose responses are not to be stored: a fingerprint. A false one costs a key that nobody
+   waits for a fetch of it. */
+struct cache_uncacheable {
+    uint32_t print;    /* 0: none */
+    uint32_t until_ds; /* tenths of a second of the monotonic clock */
+};
+#define CACHE_UNCACHEABLE_SETS 32u
+#define CACHE_UNCACHEABLE_WAYS 8u
 
 struct cache_shard {
     alignas(64) pthread_mutex_t lock;
@@ -36,11 +46,23 @@ struct cache_shard {
     uint32_t *ghost;
     struct list_link small, main; /* of cache_object.queue_link, newest first */
     uint64_t small_bytes;
+    uint64_t body_bytes;          /* of what is in both queues: their bodies' share */
+    int64_t uncacheable_until_ms; /* of none longer than that */
+    struct cache_uncacheable uncacheable[CACHE_UNCACHEABLE_SETS][CACHE_UNCACHEABLE_WAYS];
     /* findable ones, borrowed: each leaves before its writer's reference does */
     struct cache_fill *fills[CACHE_FILL_LISTS];
     struct cache_shard_counts counts;
     /* written under lock, read by anyone */
     _Atomic uint64_t bytes; /* weight of what is in both queues */
+};
+
+/* When memory was short, and whether it is. */
+struct cache_shortage {
+    bool under_way;
+    int64_t last_ms;
+    uint64_t episodes;
+    uint64_t passes, refused;               /* when last looked at */
+    uint64_t passes_before, refused_before; /* it began */
 };
 
 #define CACHE_MAGIC 0xcac4e001u
@@ -50,14 +72,19 @@ struct cache {
     /* fixed */
     uint32_t shard_count; /* a power of two */
     uint64_t limit, max_object;
+    uint64_t limit_stored; /* the rest is left to fills and passes */
     struct cache_shard *shards;
     alignas(64) unsigned char secret[CACHE_SECRET_BYTES];
     /* main thread only */
     uint32_t sweep_shard, sweep_bucket;
+    int64_t watched_ms;
+    struct cache_shortage shortage;
     /* atomics */
     alignas(64) _Atomic uint64_t bytes; /* all that is counted */
     _Atomic uint64_t fills, readers;
     _Atomic uint32_t evict_turn;
+    _Atomic bool is_short; /* what was to be stored last found no room */
+    _Atomic uint64_t pinned, short_passes, short_refused, fills_aborted, readers_cut;
 };
 
 static inline struct cache_shard *cache_shard_of(struct cache *cache, const struct cache_key *key)
@@ -113,7 +140,18 @@ void cache_evict_forget_locked(struct cache_shard *shard, struct cache_object *o
 /* `object` takes the place of `old` in its queue. */
 void cache_evict_replace_locked(struct cache_shard *shard, struct cache_object *old,
                                 struct cache_object *object);
-/* Objects leave until `bytes` more fit or the bound is reached; no lock may be held. */
-void cache_evict(struct cache *cache, uint64_t bytes);
+/* Objects leave until `bytes` more fit under `limit` or the bound is reached; no lock may be held.
+ */
+void cache_evict(struct cache *cache, uint64_t bytes, uint64_t limit);
+
+/* ---- hitformiss.c ---- */
+
+/* Remembers that what this key gives is not to be stored. */
+void cache_hit_for_miss_set_locked(struct cache_shard *shard, const struct cache_key *key,
+                                   int64_t until_ms);
+void cache_hit_for_miss_clear_locked(struct cache_shard *shard, const struct cache_key *key);
+bool cache_hit_for_miss_find_locked(const struct cache_shard *shard, const struct cache_key *key,
+                                    int64_t now_ms);
+unsigned cache_hit_for_miss_count_locked(const struct cache_shard *shard, int64_t now_ms);
 
 #endif

@@ -76,6 +76,7 @@ struct conf_upstream {
 struct conf_route_cache {
     bool enabled;
     uint32_t ttl_s, negative_ttl_s;
+    int64_t hit_for_miss_ms; /* 0: off */
 };
 
 struct conf_route {
@@ -101,7 +102,8 @@ struct conf_limits {
     unsigned headers;
     uint64_t body_size;
     int64_t header_timeout_ms, body_timeout_ms, send_timeout_ms, idle_timeout_ms;
-    unsigned connections; /* 0: as many as descriptors allow */
+    uint64_t min_send_rate; /* bytes per second; 0: no minimum */
+    unsigned connections;   /* 0: as many as descriptors allow */
 };
 
 enum conf_log_format {

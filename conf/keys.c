@@ -9,7 +9,8 @@
 
 #define KIB 1024ull
 #define MIB (1024 * KIB)
-#define TIB (1024 * 1024 * MIB)
+#define GIB (1024 * MIB)
+#define TIB (1024 * GIB)
 
 #define SECOND_MS 1000ull
 #define DAY_MS (24 * 3600 * SECOND_MS)
@@ -74,7 +75,10 @@ _Static_assert(sizeof(size_t) == sizeof(uint64_t), "sizes are read as 64 bits");
       "freshness of a response to which the origin gives none; 0s stores none of those")           \
     X("routes[].cache.negative_ttl", SECONDS, conf_route, cache.negative_ttl_s, 0, 10 * YEAR_MS,   \
       "0s", "the same for 404, 405, 410, 414 and 501")                                             \
-    X("limits.header_size", SIZE, conf, limits.header_size, KIB, 128 * KIB, "32KiB",                     \
+    X("routes[].cache.hit_for_miss", TIME, conf_route, cache.hit_for_miss_ms, 0, YEAR_MS, "10s",   \
+      "after a response that may not be stored, requests for the same key do not wait for each "   \
+      "other for so long; 0s switches it off")                                                     \
+    X("limits.header_size", SIZE, conf, limits.header_size, KIB, 128 * KIB, "32KiB",               \
       "a request's first line and fields together; more gets 431, or 414 for the target alone")    \
     X("limits.headers", COUNT, conf, limits.headers, 1, 10000, "100",                              \
       "fields of a request; more get 431")                                                         \
@@ -85,7 +89,10 @@ _Static_assert(sizeof(size_t) == sizeof(uint64_t), "sizes are read as 64 bits");
     X("limits.body_timeout", TIME, conf, limits.body_timeout_ms, 1, YEAR_MS, "30s",                \
       "between two reads of a request's body")                                                     \
     X("limits.send_timeout", TIME, conf, limits.send_timeout_ms, 1, YEAR_MS, "30s",                \
-      "between two writes that a client took")                                                     \
+      "in which a client must take something of a response that waits for it")                     \
+    X("limits.min_send_rate", SIZE, conf, limits.min_send_rate, 0, GIB, "1KiB",                    \
+      "bytes per second that a client must take of it, on average over limits.send_timeout; 0 is " \
+      "no minimum")                                                                                \
     X("limits.idle_timeout", TIME, conf, limits.idle_timeout_ms, 1, YEAR_MS, "75s",                \
       "for a client's next request on its connection")                                             \
     X("limits.connections", COUNT, conf, limits.connections, 0, 10000000, "0",                     \

@@ -80,6 +80,9 @@ bool fetch_publish_head(struct fetch *fetch)
     out.reason = judge(fetch, head->status, http1_fields(head), &out.meta);
     if (!fetch->cacheable)
         out.reason = POLICY_METHOD;
+    if (fetch->route_cache->hit_for_miss_ms > 0)
+        out.hit_for_miss_until_ms =
+            fetch->worker->loop.now_ms + fetch->route_cache->hit_for_miss_ms;
     if (!forward_response_block(head, worker_wall_s(), &block))
         return false;
     out.block = str_of(block.ptr, block.len);

@@ -65,6 +65,8 @@ const char *outcome_counter(enum outcome outcome);
     X(ORIGIN_CLOSED, 502, "origin-closed", "the origin closed the connection without an answer")   \
     X(ORIGIN_MALFORMED, 502, "origin-malformed", "the origin's answer is not valid HTTP")          \
     X(FIRST_BYTE_TIMEOUT, 504, "first-byte-timeout", "the origin did not answer in time")          \
+    X(COALESCE_TIMEOUT, 504, "coalesce-timeout",                                                   \
+      "the origin did not answer another request for this in time")                                \
     X(BETWEEN_BYTES_TIMEOUT, 504, "between-bytes-timeout", "the origin stopped sending")           \
     X(ORIGIN_CUT, 502, "origin-cut", "the origin's answer ended early")                            \
     X(BODY_TIMEOUT, 408, "body-timeout", "the request body did not arrive in time")                \
@@ -179,6 +181,8 @@ struct request {
     struct cache_object *object; /* owned */
     struct cache_reader reader;
     struct fetch *fetch; /* the one this request leads, while it needs it; else NULL */
+    bool waiter;         /* reads along what another one fetches */
+    struct wheel_timer wait_deadline; /* a waiter's, until the head comes */
 
     /* delivery */
     enum outcome outcome;
@@ -195,7 +199,6 @@ struct request {
     bool client_gone;
     bool blocked; /* the sink has not taken in_flight yet */
     bool tunnel_ended;
-    bool zombie; /* abandoned; a wake-up is under way, after which the memory goes */
     void (*on_freed)(struct request *request); /* the transport's: the memory may go */
 
     /* for the log */
@@ -351,7 +354,7 @@ struct worker_stats {
     cell outcomes[OUTCOMES];
     cell accepted, open, idle, accept_paused;
     cell rejected[HTTP1_ERRORS];
-    cell client_gone, cut, interim;
+    cell client_gone, cut, interim, waiters;
     cell log_dropped;
     struct histogram hit_us, miss_us;
     struct route_stats *routes; /* owned; one per route */

@@ -22,6 +22,7 @@
 typedef enum request_state state_function(struct request *request);
 
 static void run(struct request *request);
+static void on_wait_due(struct wheel_timer *timer, int64_t now_ms);
 
 /* ---- small helpers ---- */
 
@@ -72,13 +73,31 @@ static enum request_state answer_failed_fill(struct request *request, const stru
                   "the origin failed");
 }
 
-/* Leaves the fill and whoever fills it. A wake-up under way is let run out in release(). */
+/* A waiter waits no longer for another's fetch than a fetch of its own could have taken. */
+static void start_waiting(struct request *request)
+{
+    const struct conf_upstream *upstream = request->route->upstream;
+    struct net_loop *loop = &request->worker->loop;
+
+    request->waiter = true;
+    cell_add(&request->worker->stats.waiters, 1);
+    wheel_timer_init(&request->wait_deadline, on_wait_due);
+    wheel_set(&loop->wheel, &request->wait_deadline,
+              loop->now_ms + upstream->pool.queue_timeout_ms + upstream->timeouts.connect_ms +
+                  upstream->timeouts.first_byte_ms);
+}
+
+/* Leaves the fill and whoever fills it. */
 static void leave_source(struct request *request)
 {
     if (request->fetch)
         fetch_leave(&request->fetch);
-    if (request->reader.fill && !cache_reader_leave(&request->reader))
-        request->zombie = true;
+    cache_reader_leave(&request->reader);
+    if (!request->waiter)
+        return;
+    request->waiter = false;
+    cell_sub(&request->worker->stats.waiters, 1);
+    wheel_cancel(&request->worker->loop.wheel, &request->wait_deadline);
 }
 
 /* ---- ROUTE ---- */
@@ -185,7 +204,12 @@ static enum request_state lead(struct request *request, struct cache_fill *fill,
         .cacheable = request->outcome != OUTCOME_PASS,
     };
 
-    cache_reader_attach(&request->reader, &read);
+    if (!cache_reader_attach(&request->reader, &read)) {
+        cache_fill_abort(fill, 503, local_row(LOCAL_OVERLOADED)->detail);
+        cache_fill_end_writer(&fill);
+        cache_object_release(&stored);
+        return answer_local(request, LOCAL_OVERLOADED);
+    }
     if (!fetch_start(request->worker, &order)) {
         leave_source(request);
         return answer_local(request, LOCAL_OVERLOADED);
@@ -212,16 +236,32 @@ static enum request_state hit(struct request *request, struct cache_find *found)
     return REQUEST_DELIVER;
 }
 
-/* HEAD and only-if-cached never fill the cache. */
+/* Reads along what another request fetches. */
+static enum request_state join(struct request *request, struct cache_find *found)
+{
+    request->outcome = OUTCOME_COALESCED;
+    request->forward = "uri-miss";
+    request->collapsed = true;
+    if (!cache_reader_attach(&request->reader, &found->fill))
+        return answer_local(request, LOCAL_OVERLOADED);
+    start_waiting(request);
+    return REQUEST_AWAIT_HEAD;
+}
+
+/* HEAD and only-if-cached never fill the cache; the latter does not wait for a fill either. */
 static enum request_state look_without_filling(struct request *request,
                                                const struct cache_query *query)
 {
+    bool only_if_cached = request->directives.only_if_cached;
     struct cache_find found = {0};
+    enum cache_found result = cache_peek(request->worker->cache, query, !only_if_cached, &found);
 
-    if (cache_peek(request->worker->cache, query, &found) == CACHE_HIT)
+    if (result == CACHE_HIT)
         return hit(request, &found);
-    if (request->directives.only_if_cached)
+    if (only_if_cached)
         return answer_local(request, LOCAL_NOT_CACHED);
+    if (result == CACHE_JOIN)
+        return join(request, &found);
     request->outcome = OUTCOME_MISS;
     request->forward = "uri-miss";
     return fetch_alone(request);
@@ -251,11 +291,7 @@ static enum request_state lookup(struct request *request)
                                                        : "uri-miss";
         return lead(request, found.fill, found.object, &query.key);
     case CACHE_JOIN:
-        request->outcome = OUTCOME_COALESCED;
-        request->forward = "uri-miss";
-        request->collapsed = true;
-        cache_reader_attach(&request->reader, &found.fill);
-        return REQUEST_AWAIT_HEAD;
+        return join(request, &found);
     case CACHE_ALONE:
         request->forward = "request";
         return fetch_alone(request);
@@ -288,7 +324,6 @@ static bool may_share(const struct request *request, const struct cache_view *vi
 static enum request_state leave_and_fetch_alone(struct request *request)
 {
     leave_source(request);
-    weir_assert(!request->zombie);
     request->outcome = OUTCOME_MISS;
     return fetch_alone(request);
 }
@@ -316,6 +351,8 @@ static enum request_state await_head(struct request *request)
 
     do {
         cache_reader_view(&request->reader, &view);
+        if (view.has_head && request->waiter)
+            request->wait_deadline.due_ms = WHEEL_NEVER;
         if (view.has_head)
             return may_share(request, &view) ? REQUEST_DELIVER : leave_and_fetch_alone(request);
         if (view.phase == CACHE_FILL_REPLACED)
@@ -546,13 +583,12 @@ static void count(struct request *request, int64_t now_us)
     }
 }
 
-/* The memory is the transport's again, unless a wake-up is still under way. */
+/* The memory is the transport's again. */
 static void release(struct request *request)
 {
     arena_destroy(&request->arena);
     request->magic = 0;
-    if (!request->zombie)
-        request->on_freed(request);
+    request->on_freed(request);
 }
 
 static enum request_state finish(struct request *request)
@@ -618,14 +654,25 @@ static void on_news(struct cache_reader *reader)
 {
     struct request *request = weir_container(reader, struct request, reader);
 
-    if (reader->left) {
-        weir_assert(request->zombie);
-        request->zombie = false;
-        if (request->magic == 0)
-            request->on_freed(request);
+    if (!reader->cut) {
+        run(request);
         return;
     }
-    run(request);
+    /* Its client is too slow for the others who read the same: what is queued for it will not be
+     * sent. */
+    request->blocked = request->whole_sent = false;
+    divert(request, REQUEST_FINISH);
+}
+
+static void on_wait_due(struct wheel_timer *timer, int64_t now_ms)
+{
+    struct request *request = weir_container(timer, struct request, wait_deadline);
+
+    (void)now_ms;
+    weir_check_magic(request, REQUEST_MAGIC);
+    weir_assert(request->state == REQUEST_AWAIT_HEAD);
+    leave_source(request);
+    divert(request, answer_local(request, LOCAL_COALESCE_TIMEOUT));
 }
 
 /* ---- called by the transport ---- */

@@ -162,6 +162,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     pool_sweep(main_thread->weir->pool, now_ms);
     cache_sweep(main_thread->weir->cache, SWEEP_OBJECTS, now_ms);
+    cache_watch_memory(main_thread->weir->cache, now_ms);
 }
 
 static void say_where(const struct weir *weir)

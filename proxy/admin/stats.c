@@ -96,6 +96,29 @@ static json_t *connections(const struct weir *weir)
     return out;
 }
 
+static json_t *cache_memory(const struct cache_stats *stats)
+{
+    json_t *out = json_object();
+
+    set(out, "heads", stats->memory.heads);
+    set(out, "bodies", stats->memory.bodies);
+    set(out, "index", stats->memory.index);
+    set(out, "ghost", stats->memory.ghost);
+    set(out, "fills", stats->memory.fills);
+    set(out, "pinned", stats->memory.pinned);
+    return out;
+}
+
+static json_t *cache_shortage(const struct cache_stats *stats)
+{
+    json_t *out = json_object();
+
+    set(out, "episodes", stats->shortage.episodes);
+    set(out, "passes", stats->shortage.passes);
+    set(out, "refused", stats->shortage.refused);
+    return out;
+}
+
 static json_t *cache(const struct weir *weir)
 {
     json_t *out = json_object();
@@ -106,6 +129,8 @@ static json_t *cache(const struct weir *weir)
         set(out, outcome_counter((enum outcome)i), SUM_ROW(weir, outcomes, i));
     set(out, "stored", stats.stored);
     set(out, "evicted", stats.evicted);
+    set(out, "evicted_small", stats.evicted_small);
+    set(out, "evicted_main", stats.evicted_main);
     set(out, "chain_full", stats.chain_full);
     set(out, "expired", stats.expired);
     set(out, "purged", stats.purged);
@@ -114,6 +139,13 @@ static json_t *cache(const struct weir *weir)
     set(out, "memory_limit", stats.memory_limit);
     set(out, "fills", stats.fills);
     set(out, "readers", stats.readers);
+    set(out, "waiters", SUM(weir, waiters));
+    set(out, "fills_aborted", stats.fills_aborted);
+    set(out, "readers_cut", stats.readers_cut);
+    set(out, "hit_for_miss", stats.hit_for_miss);
+    set(out, "pinned_bytes", stats.memory.pinned);
+    json_object_set_new(out, "memory", cache_memory(&stats));
+    json_object_set_new(out, "short", cache_shortage(&stats));
     return out;
 }
 

@@ -174,7 +174,7 @@ static inline bool is_hit(struct cache *cache, const char *url, int64_t now_ms)
     struct cache_query query = {
         .key = key_of(cache, url), .request = &plain_request, .now_ms = now_ms};
     struct cache_find found;
-    bool hit = cache_peek(cache, &query, &found) == CACHE_HIT;
+    bool hit = cache_peek(cache, &query, false, &found) == CACHE_HIT;
     let_go(&found);
     return hit;
 }

@@ -9,19 +9,21 @@
 struct fixture {
     struct cache *cache;
     struct mailbox mailbox;
-    unsigned news, left, told_writer;
+    unsigned news, told_writer;
 };
 
 struct watcher {
     struct cache_reader reader;
     struct fixture *fixture;
+    bool leaves_when_cut;
 };
 
 static void on_news(struct cache_reader *reader)
 {
-    struct fixture *fixture = weir_container(reader, struct watcher, reader)->fixture;
-    fixture->news++;
-    fixture->left += reader->left;
+    struct watcher *watcher = weir_container(reader, struct watcher, reader);
+    watcher->fixture->news++;
+    if (reader->cut && watcher->leaves_when_cut)
+        cache_reader_leave(reader);
 }
 
 static void on_readers(void *writer)
@@ -63,7 +65,7 @@ static void attach(struct fixture *fixture, struct watcher *watcher, struct cach
 {
     *watcher = (struct watcher){.reader = {.mailbox = &fixture->mailbox, .on_news = on_news},
                                 .fixture = fixture};
-    cache_reader_attach(&watcher->reader, fill);
+    assert_true(cache_reader_attach(&watcher->reader, fill));
     assert_null(*fill);
 }
 
@@ -137,7 +139,7 @@ static void test_reader_sees_each_step(void **state)
     /* It goes on reading from what was shared with the object. */
     check_read(&w, 5000, 10000);
     assert_true(is_hit(f->cache, URL, 0));
-    assert_true(cache_reader_leave(&w.reader));
+    cache_reader_leave(&w.reader);
     assert_int_equal(f->told_writer, 0);
 }
 
@@ -225,7 +227,7 @@ static void test_abort_is_seen_and_nothing_is_kept(void **state)
             assert_string_equal(view.abort_detail, "timeout");
             assert_int_equal(view.has_head, head);
             check_read(&w[i], 0, head ? 50 : 0);
-            assert_true(cache_reader_leave(&w[i].reader));
+            cache_reader_leave(&w[i].reader);
         }
         assert_false(is_hit(f->cache, URL, 0));
         assert_int_equal(stats_of(f->cache).objects, 0);
@@ -408,6 +410,215 @@ static void test_leaving_opens_the_window(void **state)
     cache_fill_end_writer(&fill);
 }
 
+static void wait_for_more(struct watcher *watcher)
+{
+    view_of(watcher);
+    assert_true(cache_reader_wait(&watcher->reader));
+}
+
+/* Of two readers of what cannot be stored the one that waits for more goes on, and the one that
+   holds the window full is cut. A single one is never cut. */
+static void test_the_slow_one_is_cut(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = lead(f);
+    struct watcher fast, slow;
+    watch(f, &fast, fill);
+    watch(f, &slow, fill);
+    slow.leaves_when_cut = true;
+    assert_true(give_head(fill, (struct answer){.lifetime_s = 60, .length = -1}));
+    uint64_t written = give_body(fill, 0, 0, 2 * MIB);
+    mailbox_run_local(&f->mailbox);
+    cache_reader_take(&fast.reader, written);
+    assert_int_equal(give_body(fill, 0, written, 1), 0);
+    assert_int_equal(stats_of(f->cache).readers_cut, 0); /* nobody waits yet */
+    f->told_writer = 0;
+    wait_for_more(&fast);
+    mailbox_run_local(&f->mailbox);
+    assert_int_equal(f->told_writer, 1); /* who asks once more */
+    assert_int_equal(give_body(fill, 0, written, 1), 0);
+    mailbox_run_local(&f->mailbox);
+    assert_int_equal(stats_of(f->cache).readers_cut, 1);
+    assert_true(slow.reader.cut && slow.reader.fill == NULL);
+    assert_false(fast.reader.cut);
+    assert_true(f->told_writer >= 2);
+    uint64_t more = give_body(fill, 0, written, 2 * MIB);
+    assert_int_equal(more, 256 * KIB);
+    /* Alone it is held back, not cut. */
+    wait_for_more(&fast);
+    assert_int_equal(give_body(fill, 0, written + more, 1), 0);
+    mailbox_run_local(&f->mailbox);
+    assert_false(fast.reader.cut);
+    cache_fill_end_writer(&fill);
+    cache_reader_leave(&fast.reader);
+}
+
+/* 200 readers are woken by one message, some at a time. */
+static void test_one_message_wakes_all(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = lead(f);
+    static struct watcher w[200];
+    for (unsigned i = 0; i < weir_count(w); i++) {
+        watch(f, &w[i], fill);
+        wait_for_more(&w[i]);
+    }
+    assert_true(give_head(fill, (struct answer){.lifetime_s = 60, .length = 10}));
+    mailbox_run_local(&f->mailbox);
+    assert_in_range(f->news, 1, weir_count(w) / 2);
+    for (unsigned turn = 0; turn < 8 && f->news < weir_count(w); turn++)
+        mailbox_run_foreign(&f->mailbox);
+    assert_int_equal(f->news, weir_count(w));
+    for (unsigned i = 0; i < weir_count(w); i++)
+        cache_reader_leave(&w[i].reader);
+    cache_fill_end_writer(&fill);
+}
+
+static struct cache_fill *lead_again(struct fixture *f, bool hit_for_miss, int64_t now_ms)
+{
+    struct cache_find found;
+    assert_int_equal(ask(f->cache, (struct ask){.url = URL, .now_ms = now_ms}, &found), CACHE_LEAD);
+    assert_int_equal(found.hit_for_miss, hit_for_miss);
+    return found.fill;
+}
+
+static void give_not_stored(struct cache_fill *fill, int64_t until_ms)
+{
+    struct cache_fill_head head = {.meta.status = 200,
+                                   .reason = POLICY_NO_STORE,
+                                   .content_length = 0,
+                                   .hit_for_miss_until_ms = until_ms};
+    assert_true(cache_fill_set_head(fill, &head));
+    cache_fill_complete(fill, STR(""), 0);
+    cache_fill_end_writer(&fill);
+}
+
+static void test_hit_for_miss(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_find found;
+    give_not_stored(lead_again(f, false, 1000), 5000);
+    assert_int_equal(stats_of(f->cache).hit_for_miss, 1);
+    /* Side by side, for so long. */
+    struct cache_fill *one = lead_again(f, true, 4900), *two = lead_again(f, true, 4900);
+    struct cache_fill *late = lead_again(f, false, 5000);
+    assert_int_equal(ask(f->cache, (struct ask){.url = URL, .now_ms = 5000}, &found), CACHE_JOIN);
+    let_go(&found);
+    cache_fill_end_writer(&late);
+    /* One that is to be stored after all is joined, and ends it. */
+    assert_true(give_head(one, (struct answer){.lifetime_s = 60, .length = 1}));
+    assert_int_equal(ask(f->cache, (struct ask){.url = URL, .now_ms = 4900}, &found), CACHE_JOIN);
+    let_go(&found);
+    assert_int_equal(stats_of(f->cache).hit_for_miss, 0);
+    assert_int_equal(give_body(one, 0, 0, 1), 1);
+    cache_fill_complete(one, STR(""), 0);
+    cache_fill_end_writer(&one);
+    assert_true(is_hit(f->cache, URL, 5000));
+    /* A purge reaches those that nobody could join. */
+    struct cache_key key = key_of(f->cache, URL);
+    assert_int_equal(cache_purge(f->cache, &key), 1);
+    assert_true(give_head(two, (struct answer){.lifetime_s = 60, .length = 0}));
+    cache_fill_complete(two, STR(""), 0);
+    cache_fill_end_writer(&two);
+    assert_false(is_hit(f->cache, URL, 5000));
+    cache_watch_memory(f->cache, 6000);
+    assert_int_equal(stats_of(f->cache).hit_for_miss, 0);
+}
+
+/* More keys than a set holds: the oldest is forgotten, the others are not. */
+static void test_hit_for_miss_is_bounded(void **state)
+{
+    struct fixture *f = *state;
+    char url[64];
+    for (unsigned i = 0; i < 20000; i++) {
+        struct cache_find found;
+        snprintf(url, sizeof(url), "http://f.example/%u", i);
+        assert_int_equal(ask(f->cache, (struct ask){.url = url}, &found), CACHE_LEAD);
+        give_not_stored(found.fill, 60000);
+    }
+    assert_in_range(stats_of(f->cache).hit_for_miss, 2000, 20000);
+}
+
+static uint64_t sum_of_kinds(const struct cache_stats *stats)
+{
+    return stats->memory.heads + stats->memory.bodies + stats->memory.index + stats->memory.ghost +
+           stats->memory.fills + stats->memory.pinned;
+}
+
+static void test_what_the_memory_is_used_for(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(store_answer(f->cache, (struct ask){.url = URL},
+                             (struct answer){.lifetime_s = 60, .length = 100000}, 0, 100000));
+    struct cache_stats stats = stats_of(f->cache);
+    assert_int_equal(sum_of_kinds(&stats), stats.bytes);
+    assert_in_range(stats.memory.bodies, 100000, 106000);
+    assert_in_range(stats.memory.heads, 80, 400);
+    assert_int_equal(stats.memory.pinned, 0);
+    assert_int_equal(stats.memory.fills, 0);
+    /* Read by somebody, and purged. */
+    struct cache_find found;
+    assert_int_equal(ask(f->cache, (struct ask){.url = URL}, &found), CACHE_HIT);
+    struct cache_key key = key_of(f->cache, URL);
+    cache_purge(f->cache, &key);
+    uint64_t held = stats_of(f->cache).bytes;
+    assert_int_equal(held, stats.bytes);
+    assert_int_equal(stats_of(f->cache).memory.pinned, stats.memory.heads + stats.memory.bodies);
+    let_go(&found);
+    assert_int_equal(stats_of(f->cache).memory.pinned, 0);
+    assert_true(stats_of(f->cache).bytes < held);
+    struct cache_fill *fill = lead(f);
+    assert_true(stats_of(f->cache).memory.fills > 0);
+    cache_fill_end_writer(&fill);
+}
+
+/* All is held by fills: what is new is passed on, and in the end refused. One episode. */
+static void test_short_of_memory(void **state)
+{
+    struct fixture *f = *state;
+    struct cache *big = f->cache;
+    f->cache = cache_new(MIB, 64 * MIB, 1, 1);
+    struct cache_fill *fills[200];
+    struct watcher w[200];
+    unsigned count = 0, stored = 0;
+    uint64_t refused = 0;
+    for (; count < weir_count(fills) && refused == 0; count++) {
+        char url[32];
+        struct cache_find found;
+        snprintf(url, sizeof(url), "http://f.example/%u", count);
+        if (ask(f->cache, (struct ask){.url = url}, &found) == CACHE_OUT_OF_MEMORY)
+            break;
+        fills[count] = found.fill;
+        cache_fill_set_writer(found.fill, &f->mailbox, f, on_readers);
+        watch(f, &w[count], found.fill);
+        if (give_head(found.fill, (struct answer){.lifetime_s = 60, .length = 100 * KIB}))
+            give_body(found.fill, 0, 0, 90 * KIB);
+        stored += !view_of(&w[count]).pass;
+        refused = stats_of(f->cache).shortage.refused;
+        assert_true(stats_of(f->cache).bytes <= MIB);
+    }
+    struct cache_stats stats = stats_of(f->cache);
+    assert_in_range(stored, 5, 10);
+    assert_true(stats.shortage.passes >= 1);
+    assert_in_range(count, stored + 1, weir_count(fills) - 1);
+    cache_watch_memory(f->cache, 1000);
+    cache_watch_memory(f->cache, 2000);
+    assert_int_equal(stats_of(f->cache).shortage.episodes, 1);
+    while (count > 0) {
+        count--;
+        cache_reader_leave(&w[count].reader);
+        cache_fill_end_writer(&fills[count]);
+    }
+    mailbox_run_local(&f->mailbox);
+    assert_true(store_answer(f->cache, (struct ask){.url = URL},
+                             (struct answer){.lifetime_s = 60, .length = 100000}, 0, 100000));
+    assert_true(is_hit(f->cache, URL, 0));
+    cache_watch_memory(f->cache, 12000);
+    assert_int_equal(stats_of(f->cache).shortage.episodes, 1);
+    cache_free(&f->cache);
+    f->cache = big;
+}
+
 /* A body that the memory cannot hold becomes a pass, and comes through whole. */
 static void test_outgrowing_the_memory(void **state)
 {
@@ -458,15 +669,15 @@ static void test_leaving_while_the_wake_up_is_under_way(void **state)
         view_of(&w[i]);
         assert_true(cache_reader_wait(&w[i].reader));
     }
-    assert_true(cache_reader_leave(&w[1].reader));
+    cache_reader_leave(&w[1].reader);
     assert_true(give_head(fill, (struct answer){.length = 0}));
-    assert_false(cache_reader_leave(&w[0].reader));
+    cache_reader_leave(&w[0].reader);
     assert_null(w[0].reader.fill);
     cache_fill_end_writer(&fill);
-    assert_int_equal(f->left, 0);
+    /* The message holds the fill, and calls nobody. */
+    assert_int_equal(stats_of(f->cache).fills, 1);
     mailbox_run_local(&f->mailbox);
-    assert_int_equal(f->left, 1);
-    assert_int_equal(f->news, 1);
+    assert_int_equal(f->news, 0);
 }
 
 int main(void)
@@ -474,6 +685,12 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_reader_sees_each_step),
+        TEST(test_the_slow_one_is_cut),
+        TEST(test_one_message_wakes_all),
+        TEST(test_hit_for_miss),
+        TEST(test_hit_for_miss_is_bounded),
+        TEST(test_what_the_memory_is_used_for),
+        TEST(test_short_of_memory),
         TEST(test_what_is_stored_is_what_came),
         TEST(test_append_copies),
         TEST(test_bodiless_head_announces_only),

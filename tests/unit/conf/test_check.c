@@ -13,6 +13,7 @@
 
 #define TIME_ADVICE "; write a time such as 500ms, 30s, 5m, 1h or 7d\n"
 #define SIZE_ADVICE "; write a size such as 64KiB, 512MiB or 2GiB\n"
+#define CACHE_KEYS "; the keys here are enabled, ttl, negative_ttl, hit_for_miss\n"
 
 static void test_unknown_keys(void **state)
 {
@@ -47,10 +48,8 @@ static void test_later_keys(void **state)
                   "routes: [{upstream: a, cache: {key: {}, bypass: {}, stale_if_error: 1s}}]\n",
                   "1:42: unknown key \"retries\"; the keys here are servers, host, pool, timeouts\n"
                   "1:55: unknown key \"health\"; the keys here are servers, host, pool, timeouts\n"
-                  "2:32: unknown key \"key\"; the keys here are enabled, ttl, negative_ttl\n"
-                  "2:41: unknown key \"bypass\"; the keys here are enabled, ttl, negative_ttl\n"
-                  "2:53: unknown key \"stale_if_error\"; the keys here are enabled, ttl, "
-                  "negative_ttl\n");
+                  "2:32: unknown key \"key\"" CACHE_KEYS "2:41: unknown key \"bypass\"" CACHE_KEYS
+                  "2:53: unknown key \"stale_if_error\"" CACHE_KEYS);
 }
 
 static void test_values(void **state)
@@ -74,6 +73,15 @@ static void test_values(void **state)
                   "1:23: header_size: \"1023B\" is out of range; write 1KiB to 128KiB\n"
                   "1:41: body_size: \"5MB\" is not a size" SIZE_ADVICE
                   "2:17: memory: \"1\" has no unit" SIZE_ADVICE);
+    expect_errors("limits: {min_send_rate: 1024}\n"
+                  "upstreams: {a: {servers: [\"http://h:1\"]}}\n"
+                  "routes: [{path: /a, upstream: a, cache: {hit_for_miss: 10}},\n"
+                  "         {upstream: a, cache: {hit_for_miss: 366d}}]\n",
+                  "1:25: min_send_rate: \"1024\" has no unit" SIZE_ADVICE
+                  "3:56: hit_for_miss: \"10\" has no unit" TIME_ADVICE
+                  "4:46: hit_for_miss: \"366d\" is out of range; write 0s to 365d\n");
+    expect_errors("limits: {min_send_rate: 2GiB}\n" SMALLEST,
+                  "1:25: min_send_rate: \"2GiB\" is out of range; write 0B to 1GiB\n");
     expect_errors("access_log: {format: jsn, path: ''}\nerror_log: {level: loud}\n" SMALLEST,
                   "1:22: format: \"jsn\" is not none, json or combined; did you mean \"json\"?\n"
                   "1:33: path is empty; give it a value, or remove it for its default\n"

@@ -52,12 +52,14 @@ static void test_defaults(void **state)
     assert_true(route->cache.enabled);
     assert_int_equal(route->cache.ttl_s, 0);
     assert_int_equal(route->cache.negative_ttl_s, 0);
+    assert_int_equal(route->cache.hit_for_miss_ms, 10000);
     assert_int_equal(conf->limits.header_size, 32768);
     assert_int_equal(conf->limits.headers, 100);
     assert_int_equal(conf->limits.body_size, 1 << 30);
     assert_int_equal(conf->limits.header_timeout_ms, 10000);
     assert_int_equal(conf->limits.body_timeout_ms, 30000);
     assert_int_equal(conf->limits.send_timeout_ms, 30000);
+    assert_int_equal(conf->limits.min_send_rate, 1024);
     assert_int_equal(conf->limits.idle_timeout_ms, 75000);
     assert_int_equal(conf->limits.connections, 0);
     assert_string_equal(conf->access_log_path, "stdout");
@@ -81,8 +83,8 @@ static void test_everything(void **state)
         "    methods: [GET, HEAD, PURGE]\n"
         "    upstream: b\n"
         "    strip_prefix: true\n"
-        "    cache: {enabled: false, ttl: 5m, negative_ttl: \"1s\"}\n"
-        "  - {host: A.b, upstream: a, cache: {enabled: \"true\"}}\n"
+        "    cache: {enabled: false, ttl: 5m, negative_ttl: \"1s\", hit_for_miss: 250ms}\n"
+        "  - {host: A.b, upstream: a, cache: {enabled: \"true\", hit_for_miss: 0}}\n"
         "upstreams:\n"
         "  a: {servers: [\"http://[::1]\", \"unix:/run/o.sock\"], host: origin}\n"
         "  b:\n"
@@ -92,7 +94,8 @@ static void test_everything(void **state)
         "           max_lifetime: 1d, queue: 0, queue_timeout: 20ms}\n"
         "    timeouts: {connect: 1ms, first_byte: 2ms, between_bytes: 3ms}\n"
         "limits: {header_size: 8KiB, headers: 50, body_size: 5TiB, header_timeout: 1s,\n"
-        "         body_timeout: 2s, send_timeout: 3s, idle_timeout: 4s, connections: 77}\n"
+        "         body_timeout: 2s, send_timeout: 3s, min_send_rate: 64KiB, idle_timeout: 4s,\n"
+        "         connections: 77}\n"
         "access_log: {path: /var/log/w, format: combined}\n"
         "error_log: {level: debug}\n");
     assert_int_equal(conf->workers, 3);
@@ -117,8 +120,10 @@ static void test_everything(void **state)
     assert_false(route->cache.enabled);
     assert_int_equal(route->cache.ttl_s, 300);
     assert_int_equal(route->cache.negative_ttl_s, 1);
+    assert_int_equal(route->cache.hit_for_miss_ms, 250);
     assert_int_equal(conf->routes[1].index, 1);
     assert_true(conf->routes[1].cache.enabled);
+    assert_int_equal(conf->routes[1].cache.hit_for_miss_ms, 0);
     assert_string_equal(conf->routes[1].name, "A.b/");
     const struct conf_upstream *a = &conf->upstreams[0], *b = &conf->upstreams[1];
     assert_int_equal(a->host, CONF_HOST_ORIGIN);
@@ -144,6 +149,7 @@ static void test_everything(void **state)
     assert_int_equal(conf->limits.header_timeout_ms, 1000);
     assert_int_equal(conf->limits.body_timeout_ms, 2000);
     assert_int_equal(conf->limits.send_timeout_ms, 3000);
+    assert_int_equal(conf->limits.min_send_rate, 64 << 10);
     assert_int_equal(conf->limits.idle_timeout_ms, 4000);
     assert_int_equal(conf->limits.connections, 77);
     assert_string_equal(conf->access_log_path, "/var/log/w");

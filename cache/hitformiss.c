@@ -1,0 +1,83 @@
+/*
+ * Hit-for-miss: keys whose last response was not to be stored. Requests for one do not wait for
+ * each other's fetch, which would not help them, but go to the origin side by side, until a time
+ * set by the route or until a response turns out to be stored after all. Called under the shard's
+ * lock: by a lookup that found nothing, by a fill when its head is known.
+ *
+ * Each shard has a table of fixed size in sets of eight, the newest first; what does not fit is
+ * forgotten, and costs one more wait.
+ */
+#include "cache/shard.h"
+
+#define MS_PER_TENTH 100
+
+static uint32_t fingerprint(const struct cache_key *key)
+{
+    uint32_t print = (uint32_t)(key->hash >> 32);
+    return print != 0 ? print : 1;
+}
+
+static const struct cache_uncacheable *find(const struct cache_shard *shard, uint32_t print)
+{
+    const struct cache_uncacheable *set = shard->uncacheable[print % CACHE_UNCACHEABLE_SETS];
+    for (unsigned i = 0; i < CACHE_UNCACHEABLE_WAYS; i++)
+        if (set[i].print == print)
+            return &set[i];
+    return NULL;
+}
+
+static void take_out(struct cache_shard *shard, uint32_t print)
+{
+    struct cache_uncacheable *set = shard->uncacheable[print % CACHE_UNCACHEABLE_SETS];
+    for (unsigned i = 0; i < CACHE_UNCACHEABLE_WAYS; i++) {
+        if (set[i].print != print)
+            continue;
+        memmove(&set[i], &set[i + 1], (CACHE_UNCACHEABLE_WAYS - 1 - i) * sizeof(*set));
+        set[CACHE_UNCACHEABLE_WAYS - 1] = (struct cache_uncacheable){0, 0};
+        return;
+    }
+}
+
+static uint32_t tenths(int64_t ms)
+{
+    int64_t tenths = (ms + MS_PER_TENTH - 1) / MS_PER_TENTH;
+    return tenths < UINT32_MAX ? (uint32_t)tenths : UINT32_MAX;
+}
+
+void cache_hit_for_miss_set_locked(struct cache_shard *shard, const struct cache_key *key,
+                                   int64_t until_ms)
+{
+    uint32_t print = fingerprint(key);
+    struct cache_uncacheable *set = shard->uncacheable[print % CACHE_UNCACHEABLE_SETS];
+    take_out(shard, print);
+    memmove(set + 1, set, (CACHE_UNCACHEABLE_WAYS - 1) * sizeof(*set));
+    set[0] = (struct cache_uncacheable){print, tenths(until_ms)};
+    if (until_ms > shard->uncacheable_until_ms)
+        shard->uncacheable_until_ms = until_ms;
+}
+
+void cache_hit_for_miss_clear_locked(struct cache_shard *shard, const struct cache_key *key)
+{
+    take_out(shard, fingerprint(key));
+}
+
+bool cache_hit_for_miss_find_locked(const struct cache_shard *shard, const struct cache_key *key,
+                                    int64_t now_ms)
+{
+    if (now_ms >= shard->uncacheable_until_ms)
+        return false;
+    const struct cache_uncacheable *found = find(shard, fingerprint(key));
+    return found != NULL && found->until_ds > now_ms / MS_PER_TENTH;
+}
+
+unsigned cache_hit_for_miss_count_locked(const struct cache_shard *shard, int64_t now_ms)
+{
+    unsigned count = 0;
+    if (now_ms >= shard->uncacheable_until_ms)
+        return 0;
+    for (unsigned i = 0; i < CACHE_UNCACHEABLE_SETS; i++)
+        for (unsigned way = 0; way < CACHE_UNCACHEABLE_WAYS; way++)
+            count += shard->uncacheable[i][way].print != 0 &&
+                     shard->uncacheable[i][way].until_ds > now_ms / MS_PER_TENTH;
+    return count;
+}

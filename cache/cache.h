@@ -291,7 +291,8 @@ struct cache_reader {
         CACHE_READER_WAITING,
         CACHE_READER_WOKEN
     } phase;
-    bool cut; /* too slow for a fill that outgrew its bounds: on_news, and it has to leave */
+    bool over; /* the last view showed the fill's end */
+    bool cut;  /* too slow for a fill that outgrew its bounds: on_news, and it has to leave */
 };
 
 /* Attaches; consumes *fill. A fill counts its readers from here. False when memory is out: not
@@ -305,6 +306,10 @@ enum cache_fill_phase {
     CACHE_FILL_ABORTED,
     CACHE_FILL_REPLACED /* by an object: 304 */
 };
+
+/* Whether there is more to see than the last view showed, or than there was at attaching to a fill
+   without a head. */
+bool cache_reader_has_news(const struct cache_reader *reader);
 
 /* What a reader can know of its fill; one consistent snapshot. Spans live as long as the reader is
  * attached. */

@@ -4,8 +4,8 @@
  * set by the route or until a response turns out to be stored after all. Called under the shard's
  * lock: by a lookup that found nothing, by a fill when its head is known.
  *
- * Each shard has a table of fixed size in sets of eight, the newest first; what does not fit is
- * forgotten, and costs one more wait.
+ * Each shard has a table of fixed size in sets of eight; in a full one the key whose time ends
+ * first is forgotten, which costs it one more wait.
  */
 #include "cache/shard.h"
 
@@ -17,25 +17,18 @@ static uint32_t fingerprint(const struct cache_key *key)
     return print != 0 ? print : 1;
 }
 
-static const struct cache_uncacheable *find(const struct cache_shard *shard, uint32_t print)
+/* The key's own entry; or, to be `taken` by it, the one that ends first; or NULL. */
+static struct cache_uncacheable *find(const struct cache_shard *shard, uint32_t print, bool taken)
 {
     const struct cache_uncacheable *set = shard->uncacheable[print % CACHE_UNCACHEABLE_SETS];
-    for (unsigned i = 0; i < CACHE_UNCACHEABLE_WAYS; i++)
-        if (set[i].print == print)
-            return &set[i];
-    return NULL;
-}
-
-static void take_out(struct cache_shard *shard, uint32_t print)
-{
-    struct cache_uncacheable *set = shard->uncacheable[print % CACHE_UNCACHEABLE_SETS];
+    const struct cache_uncacheable *first = &set[0];
     for (unsigned i = 0; i < CACHE_UNCACHEABLE_WAYS; i++) {
-        if (set[i].print != print)
-            continue;
-        memmove(&set[i], &set[i + 1], (CACHE_UNCACHEABLE_WAYS - 1 - i) * sizeof(*set));
-        set[CACHE_UNCACHEABLE_WAYS - 1] = (struct cache_uncacheable){0, 0};
-        return;
+        if (set[i].print == print)
+            return (struct cache_uncacheable *)&set[i];
+        if (set[i].until_ds < first->until_ds)
+            first = &set[i];
     }
+    return taken ? (struct cache_uncacheable *)first : NULL;
 }
 
 static uint32_t tenths(int64_t ms)
@@ -48,17 +41,16 @@ void cache_hit_for_miss_set_locked(struct cache_shard *shard, const struct cache
                                    int64_t until_ms)
 {
     uint32_t print = fingerprint(key);
-    struct cache_uncacheable *set = shard->uncacheable[print % CACHE_UNCACHEABLE_SETS];
-    take_out(shard, print);
-    memmove(set + 1, set, (CACHE_UNCACHEABLE_WAYS - 1) * sizeof(*set));
-    set[0] = (struct cache_uncacheable){print, tenths(until_ms)};
+    *find(shard, print, true) = (struct cache_uncacheable){print, tenths(until_ms)};
     if (until_ms > shard->uncacheable_until_ms)
         shard->uncacheable_until_ms = until_ms;
 }
 
 void cache_hit_for_miss_clear_locked(struct cache_shard *shard, const struct cache_key *key)
 {
-    take_out(shard, fingerprint(key));
+    struct cache_uncacheable *found = find(shard, fingerprint(key), false);
+    if (found != NULL)
+        *found = (struct cache_uncacheable){0, 0};
 }
 
 bool cache_hit_for_miss_find_locked(const struct cache_shard *shard, const struct cache_key *key,
@@ -66,7 +58,7 @@ bool cache_hit_for_miss_find_locked(const struct cache_shard *shard, const struc
 {
     if (now_ms >= shard->uncacheable_until_ms)
         return false;
-    const struct cache_uncacheable *found = find(shard, fingerprint(key));
+    const struct cache_uncacheable *found = find(shard, fingerprint(key), false);
     return found != NULL && found->until_ds > now_ms / MS_PER_TENTH;
 }
 

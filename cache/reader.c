@@ -316,7 +316,7 @@ bool cache_reader_attach(struct cache_reader *reader, struct cache_fill **from)
     reader->fill = fill;
     reader->crowd = crowd;
     reader->seen = 0;
-    reader->cut = false;
+    reader->over = reader->cut = false;
     reader->phase = CACHE_READER_ON;
     list_init(&reader->wait_link);
     pthread_mutex_lock(&fill->lock);
@@ -324,12 +324,19 @@ bool cache_reader_attach(struct cache_reader *reader, struct cache_fill **from)
     reader->taken = missed ? CACHE_TAKEN_ALL : 0;
     if (!missed)
         crowd->slowest = 0;
+    if (fill->phase == CACHE_FILL_AWAITS_HEAD)
+        reader->seen = atomic_load_explicit(&fill->news, memory_order_relaxed);
     pthread_mutex_unlock(&fill->lock);
     crowd->measured = false;
     list_push_back(&crowd->readers, &reader->link);
     atomic_fetch_add_explicit(&fill->reader_count, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&fill->cache->readers, 1, memory_order_relaxed);
     return true;
+}
+
+bool cache_reader_has_news(const struct cache_reader *reader)
+{
+    return atomic_load_explicit(&reader->fill->news, memory_order_relaxed) != reader->seen;
 }
 
 static void view_head_locked(const struct cache_fill *fill, struct cache_view *view)
@@ -361,6 +368,7 @@ void cache_reader_view(struct cache_reader *reader, struct cache_view *view)
     };
     view_head_locked(fill, view);
     pthread_mutex_unlock(&fill->lock);
+    reader->over = view->phase != CACHE_FILL_AWAITS_HEAD && view->phase != CACHE_FILL_STREAMING;
 }
 
 unsigned cache_reader_pieces(struct cache_reader *reader, uint64_t offset, struct iovec *pieces,
@@ -451,11 +459,12 @@ void cache_reader_leave(struct cache_reader *reader)
     list_remove(&reader->link);
     unsigned before = atomic_fetch_sub_explicit(&fill->reader_count, 1, memory_order_acq_rel);
     weir_assert(before > 0);
-    if (list_empty(&crowd->readers)) {
+    if (forgets(fill) && !list_empty(&crowd->readers)) {
+        moved_on(crowd, reader->taken);
+    } else if (list_empty(&crowd->readers) && (forgets(fill) || !reader->over)) {
+        /* What has ended has no window, and no writer that would be told. */
         measure(crowd);
         make_known(crowd, before == 1);
-    } else if (forgets(fill)) {
-        moved_on(crowd, reader->taken);
     }
     atomic_fetch_sub_explicit(&fill->cache->readers, 1, memory_order_relaxed);
     cache_fill_release(&fill);

@@ -350,6 +350,8 @@ static enum request_state await_head(struct request *request)
     struct cache_view view;
 
     do {
+        if (!cache_reader_has_news(&request->reader))
+            continue;
         cache_reader_view(&request->reader, &view);
         if (view.has_head && request->waiter)
             request->wait_deadline.due_ms = WHEEL_NEVER;

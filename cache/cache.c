@@ -139,10 +139,11 @@ static struct cache_fill *find_fill_locked(struct cache_shard *shard,
                                            const struct cache_query *query)
 {
     const struct cache_key *key = &query->key;
-    struct cache_fill *fill = shard->fills[key->hash % CACHE_FILL_LISTS];
+    const struct list_link *fills = cache_index_fills(shard, key);
     struct cache_fill *open = NULL;
-    for (; fill != NULL; fill = fill->next) {
-        if (fill->key.hash != key->hash || fill->solo || !str_equal(fill->key.text, key->text))
+    for (const struct list_link *at = fills->next; at != fills; at = at->next) {
+        struct cache_fill *fill = weir_container(at, struct cache_fill, link);
+        if (fill->key.hash != key->hash || !str_equal(fill->key.text, key->text))
             continue;
         if (!fill->vary_known)
             open = fill;
@@ -187,7 +188,9 @@ static bool look_locked(struct cache_shard *shard, const struct cache_query *que
     found->fill = weir_take(spare);
     found->hit_for_miss = cache_hit_for_miss_find_locked(shard, &query->key, query->now_ms);
     found->fill->solo = found->hit_for_miss;
-    cache_index_add_fill_locked(shard, found->fill);
+    found->fill->purges_before = shard->purges;
+    if (!found->hit_for_miss)
+        cache_index_add_fill_locked(shard, found->fill);
     found->stale = stored.object != NULL && stored.use == POLICY_VALIDATE;
     found->vary_miss = stored.object == NULL && stored.other_variants;
     if (found->stale && (stored.object->meta.flags & CACHE_HAS_VALIDATOR))
@@ -284,14 +287,16 @@ struct cache_object *cache_freshen(struct cache *cache, const struct cache_key *
 /* Those under way are left to their readers. */
 static void purge_fills_locked(struct cache_shard *shard, const struct cache_key *key)
 {
-    struct cache_fill *fill = shard->fills[key->hash % CACHE_FILL_LISTS];
-    for (struct cache_fill *next; fill != NULL; fill = next) {
-        next = fill->next;
+    struct list_link *fills = cache_index_fills(shard, key);
+    for (struct list_link *at = fills->next, *next; at != fills; at = next) {
+        struct cache_fill *fill = weir_container(at, struct cache_fill, link);
+        next = at->next;
         if (fill->key.hash != key->hash || !str_equal(fill->key.text, key->text))
             continue;
         atomic_store_explicit(&fill->purged, true, memory_order_relaxed);
-        cache_index_remove_fill_locked(shard, fill);
+        cache_index_remove_fill_locked(fill);
     }
+    shard->purges++;
 }
 
 unsigned cache_purge(struct cache *cache, const struct cache_key *key)

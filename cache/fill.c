@@ -7,15 +7,14 @@
  *   STREAMING → the exact end of the framing → COMPLETE; its object takes its place in the
  *       index under one lock
  *   any of the two → cache_fill_abort → ABORTED; nothing is kept
- * Beside that it is findable (lookups join it, unless its key is a hit-for-miss: then only once
- * its head is to be stored) from its making by a lookup until it ends, is purged, or turns out
- * not to be stored; and a pass (never stored; forgets what all readers have
- * taken; read only as fast as they take it) from its making when private, from its head when
- * that is not stored, or from where it outgrows max_object or the memory. Old readers go on in
- * every case.
+ * Beside that it is findable (lookups join it) from its making by a lookup, or from its head when
+ * its key is a hit-for-miss, until it ends, is purged, or turns out not to be stored; and a pass
+ * (never stored; forgets what all readers have taken; read only as fast as the fastest takes it)
+ * from its making when private, from its head when that is not stored, or from where it outgrows
+ * max_object or the memory. Old readers go on in every case.
  *
- * It is freed when the writer, the readers and an undelivered wake-up of the writer have let go
- * of it. The writer's reference is the first; the index has none.
+ * It is freed when the writer, the readers and undelivered messages to either have let go of it.
+ * The writer's reference is the first; the index has none.
  */
 #include "cache/fill.h"
 #include "cache/budget.h"
@@ -41,6 +40,7 @@ struct cache_fill *cache_fill_new(struct cache *cache, const struct cache_key *k
         memcpy(fill->key_text, key->text.ptr, text_len);
         fill->key = (struct cache_key){str_of(fill->key_text, text_len), key->hash, key->check};
     }
+    list_init(&fill->link);
     weir_assert(pthread_mutex_init(&fill->lock, NULL) == 0);
     fill->phase = CACHE_FILL_AWAITS_HEAD;
     fill->head.content_length = -1;
@@ -148,7 +148,7 @@ static void hide(struct cache_fill *fill, int64_t hit_for_miss_until_ms)
         return;
     struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
     pthread_mutex_lock(&shard->lock);
-    cache_index_remove_fill_locked(shard, fill);
+    cache_index_remove_fill_locked(fill);
     if (hit_for_miss_until_ms > 0)
         cache_hit_for_miss_set_locked(shard, &fill->key, hit_for_miss_until_ms);
     pthread_mutex_unlock(&shard->lock);
@@ -160,9 +160,15 @@ static void welcome(struct cache_fill *fill)
     struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
     pthread_mutex_lock(&shard->lock);
     fill->vary_known = fill->head.vary.len > 0;
-    if (fill->solo)
+    if (fill->solo) {
+        fill->solo = false;
         cache_hit_for_miss_clear_locked(shard, &fill->key);
-    fill->solo = false;
+        /* No purge could find it so far: any in its shard counts. */
+        if (shard->purges == fill->purges_before)
+            cache_index_add_fill_locked(shard, fill);
+        else
+            atomic_store_explicit(&fill->purged, true, memory_order_relaxed);
+    }
     pthread_mutex_unlock(&shard->lock);
 }
 
@@ -507,7 +513,7 @@ static void store(struct cache_fill *fill, struct cache_object *object)
     struct cache_object *gone = NULL;
     bool grow = false;
     pthread_mutex_lock(&shard->lock);
-    cache_index_remove_fill_locked(shard, fill);
+    cache_index_remove_fill_locked(fill);
     if (!atomic_load_explicit(&fill->purged, memory_order_relaxed))
         grow = cache_index_insert_locked(shard, weir_take(&object), &gone);
     pthread_mutex_unlock(&shard->lock);

@@ -56,10 +56,11 @@ struct cache_fill {
     char *tail;
     uint64_t tail_end; /* offset in the body */
     /* guarded by the shard's lock */
-    struct cache_fill *next;
+    struct list_link link; /* in its shard, while it is findable */
     bool findable;
-    bool solo;       /* hit-for-miss: nobody joins before its head is to be stored */
-    bool vary_known; /* head.vary may be looked at by lookups */
+    bool solo;              /* hit-for-miss: not findable before its head is to be stored */
+    uint64_t purges_before; /* of its shard's, when it began */
+    bool vary_known;        /* head.vary may be looked at by lookups */
     /* guarded by lock; the writer's thread, which alone changes them, also reads phase, pass, head,
        body and object without it */
     pthread_mutex_t lock;

@@ -22,6 +22,8 @@ void cache_shard_init(struct cache *cache, struct cache_shard *shard)
     shard->ghost = base_alloc_zero(BUCKETS_FIRST * sizeof(shard->ghost[0]));
     atomic_fetch_add(&cache->bytes,
                      base_allocated_bytes(shard->buckets) + base_allocated_bytes(shard->ghost));
+    for (unsigned i = 0; i < CACHE_FILL_LISTS; i++)
+        list_init(&shard->fills[i]);
     list_init(&shard->small);
     list_init(&shard->main);
 }
@@ -34,7 +36,7 @@ void cache_shard_destroy(struct cache *cache, struct cache_shard *shard)
             cache_index_remove_locked(shard, shard->buckets[i], &gone);
     cache_index_release(gone);
     for (unsigned i = 0; i < CACHE_FILL_LISTS; i++)
-        weir_assert(shard->fills[i] == NULL);
+        weir_assert(list_empty(&shard->fills[i]));
     weir_assert(shard->objects == 0 && shard->small_bytes == 0 && atomic_load(&shard->bytes) == 0);
     cache_budget_free(cache, shard->buckets);
     cache_budget_free(cache, shard->ghost);
@@ -180,30 +182,22 @@ void cache_index_grow(struct cache *cache, struct cache_shard *shard)
     cache_budget_free(cache, ghost);
 }
 
-static struct cache_fill **fill_list(struct cache_shard *shard, const struct cache_fill *fill)
+struct list_link *cache_index_fills(struct cache_shard *shard, const struct cache_key *key)
 {
-    return &shard->fills[fill->key.hash % CACHE_FILL_LISTS];
+    return &shard->fills[key->hash % CACHE_FILL_LISTS];
 }
 
 void cache_index_add_fill_locked(struct cache_shard *shard, struct cache_fill *fill)
 {
     weir_assert(!fill->findable);
-    struct cache_fill **list = fill_list(shard, fill);
     fill->findable = true;
-    fill->next = *list;
-    *list = fill;
+    list_push_front(cache_index_fills(shard, &fill->key), &fill->link);
 }
 
-void cache_index_remove_fill_locked(struct cache_shard *shard, struct cache_fill *fill)
+void cache_index_remove_fill_locked(struct cache_fill *fill)
 {
     if (!fill->findable)
         return;
-    struct cache_fill **at = fill_list(shard, fill);
-    while (*at != fill) {
-        weir_assert(*at != NULL);
-        at = &(*at)->next;
-    }
-    *at = fill->next;
-    fill->next = NULL;
+    list_remove(&fill->link);
     fill->findable = false;
 }

@@ -50,7 +50,8 @@ struct cache_shard {
     int64_t uncacheable_until_ms; /* of none longer than that */
     struct cache_uncacheable uncacheable[CACHE_UNCACHEABLE_SETS][CACHE_UNCACHEABLE_WAYS];
     /* findable ones, borrowed: each leaves before its writer's reference does */
-    struct cache_fill *fills[CACHE_FILL_LISTS];
+    struct list_link fills[CACHE_FILL_LISTS]; /* of cache_fill.link */
+    uint64_t purges; /* ever: what was asked for alone before one is not stored after it */
     struct cache_shard_counts counts;
     /* written under lock, read by anyone */
     _Atomic uint64_t bytes; /* weight of what is in both queues */
@@ -129,8 +130,9 @@ void cache_index_grow(struct cache *cache, struct cache_shard *shard);
 /* Drops the index's references; no lock may be held. */
 void cache_index_release(struct cache_object *gone);
 
+struct list_link *cache_index_fills(struct cache_shard *shard, const struct cache_key *key);
 void cache_index_add_fill_locked(struct cache_shard *shard, struct cache_fill *fill);
-void cache_index_remove_fill_locked(struct cache_shard *shard, struct cache_fill *fill);
+void cache_index_remove_fill_locked(struct cache_fill *fill);
 
 /* ---- evict.c ---- */
 

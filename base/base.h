@@ -366,6 +366,15 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 #define log_warn(...) log_write(LOG_WARN_LEVEL, __VA_ARGS__)
 #define log_error(...) log_write(LOG_ERROR_LEVEL, __VA_ARGS__)
 
+/* For a line that thousands may cause within a moment: at most one a second is written, and the
+ * next tells how many were held back. One thread's; zero it to start. */
+struct log_pace {
+    int64_t next_ms;
+    unsigned held_back;
+};
+void log_write_paced(struct log_pace *pace, int64_t now_ms, enum log_level level,
+                     const char *format, ...) __attribute__((format(printf, 4, 5)));
+
 /* ---- fields: the one shape of HTTP that every room shares ---- */
 
 /* Names Weir itself looks at: symbol, name as sent. The parser marks each field with its id, so

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define LINE_BYTES 2048
+#define PACE_MS 1000
 
 static _Atomic int lowest_level = LOG_INFO_LEVEL;
 
@@ -58,28 +59,64 @@ static void replace_controls(char *text, size_t len)
     }
 }
 
-void log_write(enum log_level level, const char *format, ...)
+static bool is_written(enum log_level level)
 {
-    if ((int)level < atomic_load_explicit(&lowest_level, memory_order_relaxed))
-        return;
+    return (int)level >= atomic_load_explicit(&lowest_level, memory_order_relaxed);
+}
+
+static void write_line(enum log_level level, const char *end, const char *format, va_list args)
+{
     int saved_errno = errno;
     char line[LINE_BYTES];
     size_t start = write_prefix(line, sizeof line, level);
-    size_t room = sizeof line - start; /* the byte that ends a C string becomes the line's end */
-    va_list args;
-    va_start(args, format);
+    /* The byte that ends a C string becomes the line's end. */
+    size_t end_len = strlen(end), room = sizeof line - start - end_len;
     errno = saved_errno;
     int wanted = vsnprintf(line + start, room, format, args);
-    va_end(args);
     size_t len = wanted < 0 ? 0 : (size_t)wanted;
     if (len > room - 1) {
         len = room - 1;
         memcpy(line + start + len - 3, "...", 3);
     }
     replace_controls(line + start, len);
-    line[start + len] = '\n';
+    memcpy(line + start + len, end, end_len);
+    len += start + end_len;
+    line[len] = '\n';
     /* There is nobody left to tell when stderr does not take it. */
-    ssize_t written = write(STDERR_FILENO, line, start + len + 1);
+    ssize_t written = write(STDERR_FILENO, line, len + 1);
     (void)written;
     errno = saved_errno;
+}
+
+void log_write(enum log_level level, const char *format, ...)
+{
+    va_list args;
+
+    if (!is_written(level))
+        return;
+    va_start(args, format);
+    write_line(level, "", format, args);
+    va_end(args);
+}
+
+void log_write_paced(struct log_pace *pace, int64_t now_ms, enum log_level level,
+                     const char *format, ...)
+{
+    char held_back[64] = "";
+    va_list args;
+
+    if (!is_written(level))
+        return;
+    if (now_ms < pace->next_ms) {
+        pace->held_back++;
+        return;
+    }
+    if (pace->held_back > 0)
+        snprintf(held_back, sizeof held_back, "; %u such lines were held back before",
+                 pace->held_back);
+    pace->held_back = 0;
+    pace->next_ms = now_ms + PACE_MS;
+    va_start(args, format);
+    write_line(level, held_back, format, args);
+    va_end(args);
 }

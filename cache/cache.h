@@ -253,6 +253,11 @@ void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object)
  * (on_readers follows). NULL when memory is out: abort then. Of a stored fill that outgrows
  * max_object, the fill becomes a pass here. */
 char *cache_fill_room(struct cache_fill *fill, size_t want, size_t *room);
+/* There was no room: whether a reader waits for more while others hold the room. It may begin later,
+   and on_readers tells of it. */
+bool cache_fill_is_held_up(const struct cache_fill *fill);
+/* Those who hold it up have to leave (cache_reader.cut); on_readers follows. */
+void cache_fill_cut_slow(struct cache_fill *fill);
 /* Publishes `len` bytes written into that room, and wakes readers. */
 void cache_fill_commit(struct cache_fill *fill, size_t len);
 /* room, copy, commit; returns how much was taken (less than len: the window is full, or memory is
@@ -322,7 +327,7 @@ struct cache_view {
                     yourself */
     enum policy_reason reason;
     struct cache_meta meta;
-    struct str block, vary, trailers;
+    struct str block, vary, trailers; /* REPLACED: vary is the object's */
     int64_t content_length;
     bool bodiless;
     uint64_t filled;

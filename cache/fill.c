@@ -9,7 +9,7 @@
  *   any of the two → cache_fill_abort → ABORTED; nothing is kept
  * Beside that it is findable (lookups join it) from its making by a lookup, or from its head when
  * its key is a hit-for-miss, until it ends, is purged, or turns out not to be stored; and a pass
- * (never stored; forgets what all readers have taken; read only as fast as the fastest takes it)
+ * (never stored; forgets what all readers have taken; read only as fast as they take it)
  * from its making when private, from its head when that is not stored, or from where it outgrows
  * max_object or the memory. Old readers go on in every case.
  *
@@ -360,13 +360,14 @@ static bool add_chunk(struct cache_fill *fill)
     return true;
 }
 
-/* Of several readers the fastest sets the pace: while one waits for more, those who hold the window
-   full are cut. */
-static void cut_slow_readers(struct cache_fill *fill, uint64_t below)
+bool cache_fill_is_held_up(const struct cache_fill *fill)
 {
-    if (cache_fill_readers(fill) < 2 || !cache_fill_is_awaited(fill))
-        return;
-    atomic_store_explicit(&fill->cut_below, below, memory_order_release);
+    return cache_fill_readers(fill) > 1 && cache_fill_is_awaited(fill);
+}
+
+void cache_fill_cut_slow(struct cache_fill *fill)
+{
+    atomic_store_explicit(&fill->cut_below, fill->held_below, memory_order_release);
     cache_fill_poke(fill);
 }
 
@@ -382,7 +383,7 @@ static uint64_t measure_window(struct cache_fill *fill)
     pthread_mutex_unlock(&fill->lock);
     if (ahead < most)
         return most - ahead;
-    cut_slow_readers(fill, filled - most + 1);
+    fill->held_below = filled - most + 1;
     return 0;
 }
 
@@ -394,8 +395,7 @@ static bool can_wait_for_readers(struct cache_fill *fill)
     bool can = filled_now(fill) > slowest && cache_fill_readers(fill) > 0;
     fill->window_full = can;
     pthread_mutex_unlock(&fill->lock);
-    if (can)
-        cut_slow_readers(fill, slowest + 1);
+    fill->held_below = slowest + 1;
     return can;
 }
 

@@ -54,7 +54,8 @@ struct cache_fill {
     struct cache_key key; /* its text is behind the struct */
     /* writer's thread only: the room at the end of what is filled */
     char *tail;
-    uint64_t tail_end; /* offset in the body */
+    uint64_t tail_end;   /* offset in the body */
+    uint64_t held_below; /* there was no room: readers that have taken less hold it */
     /* guarded by the shard's lock */
     struct list_link link; /* in its shard, while it is findable */
     bool findable;

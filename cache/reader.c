@@ -367,6 +367,8 @@ void cache_reader_view(struct cache_reader *reader, struct cache_view *view)
         .object = fill->phase == CACHE_FILL_REPLACED ? fill->object : NULL,
     };
     view_head_locked(fill, view);
+    if (view->object != NULL)
+        view->vary = cache_object_vary(view->object);
     pthread_mutex_unlock(&fill->lock);
     reader->over = view->phase != CACHE_FILL_AWAITS_HEAD && view->phase != CACHE_FILL_STREAMING;
 }
@@ -414,7 +416,7 @@ static void stop_waiting(struct cache_reader *reader)
                                                 memory_order_seq_cst, memory_order_relaxed);
 }
 
-/* A writer whose window is full asks again whom to cut, now that one waits for it. */
+/* A writer whose window is full looks again, now that one waits for it. */
 static void tell_that_one_waits(struct cache_fill *fill)
 {
     struct mailbox *writer = NULL;

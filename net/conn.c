@@ -16,9 +16,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/buffer.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -533,6 +535,15 @@ enum net_sent net_conn_send(struct net_conn *conn, const struct net_piece *piece
 size_t net_conn_queued_bytes(const struct net_conn *conn)
 {
     return conn->queued ? evbuffer_get_length(bufferevent_get_output(conn->bev)) : 0;
+}
+
+size_t net_conn_untaken_bytes(const struct net_conn *conn)
+{
+    int in_kernel;
+
+    if (ioctl(conn->fd, SIOCOUTQ, &in_kernel) != 0)
+        in_kernel = 0;
+    return net_conn_queued_bytes(conn) + (size_t)in_kernel;
 }
 
 /* ---- addresses ---- */

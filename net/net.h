@@ -339,6 +339,11 @@ struct net_piece {
 enum net_sent net_conn_send(struct net_conn *conn, const struct net_piece *pieces, unsigned count);
 /* Bytes that wait. */
 size_t net_conn_queued_bytes(const struct net_conn *conn);
+/* Those, and the bytes in the kernel that the peer's has not acknowledged. The difference of two
+ * calls, with nothing sent in between, is what the peer has taken: a queue may shrink because the
+ * kernel's buffer grew, and stay for long although it empties. On a unix socket the kernel counts
+ * memory: whole writes, and some overhead. A system call. */
+size_t net_conn_untaken_bytes(const struct net_conn *conn);
 
 /* Holds partial input in the leased bufferevent until more comes; appended. False when memory is
  * out. */

@@ -309,7 +309,7 @@ static enum fetch_state parse_head(struct fetch *fetch)
                                         &fetch->worker->head_limits, fetch->method);
 
     if (used < 0) {
-        log_info("reading a response of %s: %s; answered 502", fetch->lease.address_text,
+        log_info("reading a response of %s: %s; answered 502", fetch_address(fetch),
                  http1_error_row((enum http1_error) - used)->text);
         return fetch_fail(fetch, LOCAL_ORIGIN_MALFORMED);
     }
@@ -460,7 +460,7 @@ static enum fetch_state release(struct fetch *fetch)
     struct request *leader = weir_take(&fetch->leader);
 
     if (leader)
-        request_on_fetch_end(leader, fetch->retries, fetch->lease.address_text);
+        request_on_fetch_end(leader, fetch->retries, fetch_address(fetch));
     tunnel_free(&fetch->tunnel);
     wheel_cancel(&fetch->worker->loop.wheel, &fetch->deadline);
     if (fetch->mail_posted)
@@ -561,6 +561,8 @@ static void on_deadline(struct wheel_timer *timer, int64_t now_ms)
         run(fetch);
         return;
     }
+    if (fetch->state == FETCH_AWAIT_ROOM && cache_fill_is_held_up(fetch->fill))
+        cache_fill_cut_slow(fetch->fill);
     fetch->failure = fetch->deadline_failure;
     run(fetch);
 }

@@ -96,6 +96,13 @@ static inline const struct conf_timeouts *fetch_timeouts(const struct fetch *fet
     return &fetch->upstream->timeouts;
 }
 
+/* For logs: where it connected to; of a reused connection, the server as configured. */
+static inline const char *fetch_address(const struct fetch *fetch)
+{
+    return *fetch->lease.address_text ? fetch->lease.address_text
+                                      : pool_server_conf(fetch->server)->address.text;
+}
+
 static inline void fetch_set_deadline(struct fetch *fetch, int64_t after_ms, enum local failure)
 {
     fetch->deadline_failure = failure;

@@ -10,6 +10,8 @@
 
 #define BYTES_PER_WAKE_UP (1024 * 1024)
 #define ROOM_WANTED (256 * 1024)
+/* For so long a reader may hold up others that wait for more. */
+#define HELD_UP_MS 1000
 
 /* Reads behind what is held, into the worker's buffer: fetch->input. NET_AGAIN when nothing new
  * came. */
@@ -254,8 +256,11 @@ enum fetch_state fetch_await_room(struct fetch *fetch)
 
     if (to && room == 0 && cache_fill_readers(fetch->fill) == 0)
         return fetch_fail(fetch, LOCAL_CLIENT_GONE); /* nobody will ever make room */
-    if (to && room == 0)
+    if (to && room == 0) {
+        if (fetch->deadline.due_ms == WHEEL_NEVER && cache_fill_is_held_up(fetch->fill))
+            fetch_set_deadline(fetch, HELD_UP_MS, LOCAL_NONE);
         return FETCH_WAIT;
+    }
     held = net_conn_take_input(&fetch->conn, fetch->worker->loop.read_buffer, NET_READ_BUFFER);
     fetch->input = str_of(fetch->worker->loop.read_buffer, held);
     fetch_set_deadline(fetch, fetch_timeouts(fetch)->between_bytes_ms, LOCAL_BETWEEN_BYTES_TIMEOUT);

@@ -14,6 +14,7 @@
  */
 #include "proxy/proxy.h"
 
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -24,6 +25,8 @@
 #define LINGER_MS 2000
 #define LINGER_BYTES (512 * 1024)
 #define BODY_BYTES_PER_WAKE_UP (1024 * 1024)
+#define LOGGED_BYTES 256 /* at most of a method, a host, a target */
+#define SUBJECT_BYTES (3 * LOGGED_BYTES + 1)
 
 enum phase {
     IDLE,
@@ -70,10 +73,11 @@ struct session {
     struct wheel_timer deadline;
     struct mail mail; /* go on: input is held, or the origin wants body */
     struct exchange *exchange;
+    size_t untaken; /* at the start of the send period */
     uint32_t linger_left;
-    uint32_t queued_at_deadline; /* bytes that waited when send_timeout last started */
     uint8_t phase;
     bool mail_posted : 1;
+    bool sending : 1;     /* a send period runs */
     bool serving : 1;     /* inside serve() */
     bool close_after : 1; /* this response is the last */
     bool chunked_out : 1;
@@ -119,21 +123,32 @@ static void clear_deadline(struct session *session)
     session->deadline.due_ms = WHEEL_NEVER;
 }
 
-/* What a busy session waits for now: its client to take output, or to send more of the body; otherwise for nothing of the client's. */
+/* Output waits: when limits.send_timeout has passed, on_send_due() looks at what the client has
+ * taken since now. */
+static void begin_send_period(struct session *session)
+{
+    session->sending = true;
+    session->untaken = net_conn_untaken_bytes(&session->conn);
+    set_deadline(session, limits(session)->send_timeout_ms);
+}
+
+/* What a busy session waits for now: its client to take output, whatever it sends meanwhile, or to
+ * send more of the body; otherwise for nothing of the client's. */
 static void set_busy_deadline(struct session *session)
 {
-    size_t queued = net_conn_queued_bytes(&session->conn);
     const struct exchange *exchange = session->exchange;
 
-    if (queued > 0) {
-        session->queued_at_deadline = (uint32_t)queued;
-        set_deadline(session, limits(session)->send_timeout_ms);
-    } else if (exchange && exchange->body != BODY_DONE && !exchange->body_blocked &&
-               request_wants_body(&exchange->request)) {
-        set_deadline(session, limits(session)->body_timeout_ms);
-    } else {
-        clear_deadline(session);
+    if (net_conn_queued_bytes(&session->conn) > 0) {
+        if (!session->sending)
+            begin_send_period(session);
+        return;
     }
+    session->sending = false;
+    if (exchange && exchange->body != BODY_DONE && !exchange->body_blocked &&
+        request_wants_body(&exchange->request))
+        set_deadline(session, limits(session)->body_timeout_ms);
+    else
+        clear_deadline(session);
 }
 
 /* ---- life ---- */
@@ -758,11 +773,65 @@ static void forget_partial(struct session *session)
     http1_head_reset(&session->exchange->head);
 }
 
+static void append_start(struct appender *out, struct str s)
+{
+    append(out, s.ptr, s.len < LOGGED_BYTES ? s.len : LOGGED_BYTES);
+}
+
+/* For the log: what was being answered. The head of a refused request is not kept. */
+static struct str subject_of(const struct http1_head *head, char out[SUBJECT_BYTES])
+{
+    struct appender text = appender_on(out, SUBJECT_BYTES);
+
+    if (head->method_name.len == 0)
+        return STR("a refused request");
+    append_start(&text, head->method_name);
+    append_lit(&text, " ");
+    append_start(&text, head->authority);
+    append_start(&text, head->path_query);
+    return str_of(text.ptr, text.len);
+}
+
+/* The client takes too little of what waits for it, by that limit. */
+static void cut_slow(struct session *session, size_t taken, const char *limit)
+{
+    struct worker *worker = session->worker;
+    char peer[NET_ADDRESS_TEXT], subject_bytes[SUBJECT_BYTES];
+    struct str subject = subject_of(&session->exchange->head, subject_bytes);
+
+    net_address_text(&session->peer.any, peer);
+    cell_add(&worker->stats.too_slow, 1);
+    log_write_paced(&worker->too_slow_pace, worker->loop.now_ms, LOG_INFO_LEVEL,
+                    "sending %s the response to %.*s: %zu bytes taken in %" PRId64
+                    " ms, too few for %s; the connection is reset",
+                    peer, (int)subject.len, subject.ptr, taken, limits(session)->send_timeout_ms,
+                    limit);
+    destroy(session, true);
+}
+
+/* A send period has ended, and something has waited all the time. */
+static void on_send_due(struct session *session)
+{
+    size_t untaken, taken;
+
+    if (net_conn_queued_bytes(&session->conn) == 0)
+        return; /* NET_DRAINED is in the mail */
+    untaken = net_conn_untaken_bytes(&session->conn);
+    /* Overhead on a unix socket may make it more than before. */
+    taken = untaken < session->untaken ? session->untaken - untaken : 0;
+    if (taken == 0)
+        cut_slow(session, taken, "limits.send_timeout");
+    else if (taken * 1000 / (uint64_t)limits(session)->send_timeout_ms <
+             limits(session)->min_send_rate)
+        cut_slow(session, taken, "limits.min_send_rate");
+    else
+        begin_send_period(session);
+}
+
 static void on_due(struct wheel_timer *timer, int64_t now_ms)
 {
     struct session *session = weir_container(timer, struct session, deadline);
     const struct local_row *row = local_row(LOCAL_REQUEST_TIMEOUT);
-    size_t queued;
 
     (void)now_ms;
     weir_check_magic(session, SESSION_MAGIC);
@@ -772,16 +841,10 @@ static void on_due(struct wheel_timer *timer, int64_t now_ms)
         refuse(session, row->status, row->detail, row->text);
         return;
     case BUSY:
-        queued = net_conn_queued_bytes(&session->conn);
-        if (queued > 0 && queued != session->queued_at_deadline) {
-            session->queued_at_deadline =
-                (uint32_t)queued; /* the client took some: it has as long again */
-            set_deadline(session, limits(session)->send_timeout_ms);
-        } else if (queued > 0) {
-            destroy(session, true);
-        } else if (session->exchange->body != BODY_DONE) {
+        if (session->sending)
+            on_send_due(session);
+        else if (session->exchange->body != BODY_DONE)
             fail_body(session, LOCAL_BODY_TIMEOUT);
-        }
         return;
     case IDLE:
     case LINGER:
@@ -864,10 +927,8 @@ static enum net_sent send_part(struct sink *sink, const struct response_part *pa
     }
     weir_assert(count <= weir_count(pieces));
     result = net_conn_send(&session->conn, pieces, count);
-    if (weir_unlikely(result == NET_SENT_QUEUED)) {
-        session->queued_at_deadline = (uint32_t)net_conn_queued_bytes(&session->conn);
-        set_deadline(session, limits(session)->send_timeout_ms);
-    }
+    if (weir_unlikely(result == NET_SENT_QUEUED))
+        begin_send_period(session);
     return result;
 }
 

@@ -354,7 +354,7 @@ struct worker_stats {
     cell outcomes[OUTCOMES];
     cell accepted, open, idle, accept_paused;
     cell rejected[HTTP1_ERRORS];
-    cell client_gone, cut, interim, waiters;
+    cell client_gone, cut, interim, too_slow, waiters;
     cell log_dropped;
     struct histogram hit_us, miss_us;
     struct route_stats *routes; /* owned; one per route */
@@ -385,6 +385,7 @@ struct worker {
     char date_text[DATE_BYTES];
     struct access_ring *access; /* NULL: no access log */
     struct mail drain_mail;
+    struct log_pace too_slow_pace; /* of the lines about clients that were cut for it */
     struct worker_stats stats;
 };
 

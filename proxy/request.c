@@ -310,14 +310,14 @@ static enum request_state start_fetch(struct request *request)
 /* ---- AWAIT_HEAD ---- */
 
 /* Whether a joined request may be given what another one asked for (RFC 9111 §4). */
-static bool may_share(const struct request *request, const struct cache_view *view)
+static bool may_share(const struct request *request, const struct cache_view *view,
+                      const struct cache_meta *meta)
 {
     if (request->fetch || request->alone || !request->collapsed)
         return true;
     return !view->pass &&
-           policy_may_share(&view->meta, &request->directives, request->worker->loop.now_ms) &&
-           (!(view->meta.flags & CACHE_HAS_VARY) ||
-            cache_vary_matches(view->vary, http1_fields(request->head)));
+           policy_may_share(meta, &request->directives, request->worker->loop.now_ms) &&
+           (view->vary.len == 0 || cache_vary_matches(view->vary, http1_fields(request->head)));
 }
 
 /* The head shows that the response is not for this request: to the origin by itself, at once. */
@@ -332,8 +332,7 @@ static enum request_state take_replacement(struct request *request, const struct
 {
     struct cache_meta meta = cache_object_meta(view->object);
 
-    if (request->collapsed &&
-        !policy_may_share(&meta, &request->directives, request->worker->loop.now_ms))
+    if (!may_share(request, view, &meta))
         return leave_and_fetch_alone(request);
     if (!request->collapsed) {
         request->outcome = OUTCOME_REVALIDATED;
@@ -356,7 +355,8 @@ static enum request_state await_head(struct request *request)
         if (view.has_head && request->waiter)
             request->wait_deadline.due_ms = WHEEL_NEVER;
         if (view.has_head)
-            return may_share(request, &view) ? REQUEST_DELIVER : leave_and_fetch_alone(request);
+            return may_share(request, &view, &view.meta) ? REQUEST_DELIVER
+                                                         : leave_and_fetch_alone(request);
         if (view.phase == CACHE_FILL_REPLACED)
             return take_replacement(request, &view);
         if (view.phase == CACHE_FILL_ABORTED) {

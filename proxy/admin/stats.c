@@ -81,6 +81,7 @@ static json_t *requests(const struct weir *weir)
     set(out, "interim", SUM(weir, interim));
     set(out, "client_gone", SUM(weir, client_gone));
     set(out, "cut", SUM(weir, cut));
+    set(out, "too_slow", SUM(weir, too_slow));
     json_object_set_new(out, "rejected", rejected);
     return out;
 }

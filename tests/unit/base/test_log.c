@@ -107,6 +107,50 @@ static void test_errno_is_kept(void **state)
     assert_non_null(strstr(text, "it said: Connection refused\n"));
 }
 
+static const char *message(void)
+{
+    read_log();
+    return text[0] ? strstr(text, " info ") + 6 : "";
+}
+
+static void test_pace(void **state)
+{
+    (void)state;
+    struct log_pace pace = {0}, other = {0};
+    log_write_paced(&pace, 5000, LOG_INFO_LEVEL, "client %d", 1);
+    assert_string_equal(message(), "client 1\n");
+    log_write_paced(&pace, 5000, LOG_INFO_LEVEL, "client %d", 2);
+    log_write_paced(&pace, 5999, LOG_INFO_LEVEL, "client %d", 3);
+    assert_string_equal(message(), "");
+    log_write_paced(&other, 5999, LOG_INFO_LEVEL, "client %d", 4);
+    assert_string_equal(message(), "client 4\n");
+    log_write_paced(&pace, 6000, LOG_INFO_LEVEL, "client %d", 5);
+    assert_string_equal(message(), "client 5; 2 such lines were held back before\n");
+    log_write_paced(&pace, 7000, LOG_INFO_LEVEL, "client %d", 6);
+    assert_string_equal(message(), "client 6\n");
+    log_set_level(LOG_WARN_LEVEL);
+    log_write_paced(&pace, 9000, LOG_INFO_LEVEL, "no");
+    log_set_level(LOG_INFO_LEVEL);
+    log_write_paced(&pace, 9000, LOG_INFO_LEVEL, "yes");
+    assert_string_equal(message(), "yes\n");
+}
+
+static void test_long_paced_line_tells_how_many(void **state)
+{
+    (void)state;
+    struct log_pace pace = {0};
+    char huge[3000];
+    memset(huge, 'x', sizeof huge - 1);
+    huge[sizeof huge - 1] = '\0';
+    log_write_paced(&pace, 1, LOG_INFO_LEVEL, "%s", huge);
+    log_write_paced(&pace, 2, LOG_INFO_LEVEL, "%s", huge);
+    read_log();
+    log_write_paced(&pace, 1001, LOG_INFO_LEVEL, "%s", huge);
+    read_log();
+    assert_int_equal(strlen(text), 2048);
+    assert_non_null(strstr(text, "x...; 1 such lines were held back before\n"));
+}
+
 #define LOG_TEST(test) cmocka_unit_test_setup_teardown(test, redirect, restore)
 
 int main(void)
@@ -117,6 +161,8 @@ int main(void)
         LOG_TEST(test_nobody_forges_a_line),
         LOG_TEST(test_long_line_is_cut),
         LOG_TEST(test_errno_is_kept),
+        LOG_TEST(test_pace),
+        LOG_TEST(test_long_paced_line_tells_how_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

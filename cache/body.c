@@ -110,14 +110,15 @@ void cache_body_add(struct cache_body *body, char *bytes, uint64_t start, size_t
     body->chunks[body->count++] = (struct cache_body_chunk){bytes, start, size};
 }
 
-unsigned cache_body_forget(struct cache_body *body, uint64_t offset, char **chunks, unsigned max)
+unsigned cache_body_forget(struct cache_body *body, uint64_t offset,
+                           struct cache_body_chunk *chunks, unsigned max)
 {
     unsigned count = 0;
     for (; count < max && body->first < body->count; body->first++) {
         struct cache_body_chunk *chunk = &body->chunks[body->first];
         if (chunk->start + chunk->size > offset)
             break;
-        chunks[count++] = chunk->bytes;
+        chunks[count++] = *chunk;
     }
     return count;
 }

@@ -46,9 +46,9 @@ struct cache_body_chunk *cache_body_set_places(struct cache_body *body,
                                                struct cache_body_chunk *chunks, uint32_t capacity);
 /* There is place. Takes bytes, which lie behind all others. */
 void cache_body_add(struct cache_body *body, char *bytes, uint64_t start, size_t size);
-/* Forgets chunks that end at or before offset, at most `max`, which are handed out to be freed.
-   Returns how many. */
-unsigned cache_body_forget(struct cache_body *body, uint64_t offset, char **chunks, unsigned max);
+/* Forgets chunks that end at or before offset, at most `max`, which are handed out. Returns how many. */
+unsigned cache_body_forget(struct cache_body *body, uint64_t offset,
+                           struct cache_body_chunk *chunks, unsigned max);
 /* Bytes from offset up to end, as at most `max` pieces. */
 unsigned cache_body_pieces(const struct cache_body *body, uint64_t offset, uint64_t end,
                            struct iovec *pieces, unsigned max);

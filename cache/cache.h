@@ -323,6 +323,7 @@ struct cache_view {
     bool has_head; /* meta, block, content_length and bodiless are valid (also after an abort behind
                       the head) */
     bool pass;     /* not to be stored */
+    bool outgrew;  /* a pass that was to be stored, and had no room: still good for who joined */
     bool missed; /* attached when a pass had forgotten its beginning: no pieces; go to the origin by
                     yourself */
     enum policy_reason reason;

@@ -20,6 +20,8 @@
 #define EVICTIONS_PER_LOCK 64u
 /* Evictions allowed for one allocation: these, and one more for each so many bytes. */
 #define EVICTIONS_LEAST 64u
+/* After so many locks in a row under which everything was asked for again, what is oldest leaves. */
+#define IN_VAIN_MOST 8u
 #define BYTES_PER_EVICTION 128u
 
 static uint32_t fingerprint(uint64_t hash)
@@ -117,11 +119,11 @@ static void leave(struct cache_shard *shard, struct cache_object *object,
 }
 
 /* One step at the old end of the small queue; true when an object left. */
-static bool step_small(struct cache_shard *shard, struct cache_object **gone)
+static bool step_small(struct cache_shard *shard, bool force, struct cache_object **gone)
 {
     struct cache_object *object =
         weir_container(shard->small.prev, struct cache_object, queue_link);
-    if (object->frequency < 2) {
+    if (object->frequency < 2 || force) {
         remember(shard, object->hash);
         shard->counts.evicted_small++;
         leave(shard, object, gone);
@@ -136,10 +138,10 @@ static bool step_small(struct cache_shard *shard, struct cache_object **gone)
 }
 
 /* The same of the main queue. */
-static bool step_main(struct cache_shard *shard, struct cache_object **gone)
+static bool step_main(struct cache_shard *shard, bool force, struct cache_object **gone)
 {
     struct cache_object *object = weir_container(shard->main.prev, struct cache_object, queue_link);
-    if (object->frequency == 0) {
+    if (object->frequency == 0 || force) {
         shard->counts.evicted_main++;
         leave(shard, object, gone);
         return true;
@@ -150,9 +152,9 @@ static bool step_main(struct cache_shard *shard, struct cache_object **gone)
     return false;
 }
 
-/* Until `wanted` bytes have left, as far as `most` and the bound under a lock allow. Returns how
-   many objects left. */
-static unsigned evict_locked(struct cache_shard *shard, uint64_t wanted, unsigned most,
+/* Until `wanted` bytes have left, as far as `most` and the bound under a lock allow. `force`: however
+   often they were asked for. Returns how many objects left. */
+static unsigned evict_locked(struct cache_shard *shard, uint64_t wanted, unsigned most, bool force,
                              struct cache_object **gone)
 {
     uint64_t start = atomic_load_explicit(&shard->bytes, memory_order_relaxed), bytes = start;
@@ -162,7 +164,7 @@ static unsigned evict_locked(struct cache_shard *shard, uint64_t wanted, unsigne
             break;
         bool small = list_empty(&shard->main) ||
                      (!list_empty(&shard->small) && shard->small_bytes >= bytes / 10);
-        left += small ? step_small(shard, gone) : step_main(shard, gone);
+        left += small ? step_small(shard, force, gone) : step_main(shard, force, gone);
         bytes = atomic_load_explicit(&shard->bytes, memory_order_relaxed);
     }
     return left;
@@ -199,7 +201,9 @@ void cache_evict(struct cache *cache, uint64_t bytes, uint64_t limit)
     if (bytes > limit)
         return;
     uint64_t budget = EVICTIONS_LEAST + bytes / BYTES_PER_EVICTION;
-    /* A lock whose steps moved objects without evicting any is paid for too. */
+    unsigned in_vain = 0;
+    /* A lock whose steps moved objects without evicting any is paid for too, and where everything is
+       asked for often, that has to end. */
     for (uint64_t wanted; budget > 0 && (wanted = missing(cache, bytes, limit)) > 0; budget--) {
         struct cache_shard *shard = choose_shard(cache);
         if (shard == NULL)
@@ -207,9 +211,10 @@ void cache_evict(struct cache *cache, uint64_t bytes, uint64_t limit)
         struct cache_object *gone = NULL;
         unsigned most = budget < EVICTIONS_PER_LOCK ? (unsigned)budget : EVICTIONS_PER_LOCK;
         pthread_mutex_lock(&shard->lock);
-        unsigned left = evict_locked(shard, wanted, most, &gone);
+        unsigned left = evict_locked(shard, wanted, most, in_vain >= IN_VAIN_MOST, &gone);
         pthread_mutex_unlock(&shard->lock);
         cache_index_release(gone);
         budget -= left > 0 ? left - 1 : 0;
+        in_vain = left > 0 ? 0 : in_vain + 1;
     }
 }

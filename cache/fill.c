@@ -77,6 +77,7 @@ static void destroy(struct cache_fill *fill)
     cache_body_release(&fill->body);
     cache_budget_free(cache, fill->text);
     cache_budget_free(cache, fill->trailers);
+    cache_budget_free(cache, fill->spare);
     free_crowds(fill);
     pthread_mutex_destroy(&fill->lock);
     fill->magic = 0;
@@ -178,11 +179,82 @@ static void become_pass(struct cache_fill *fill, enum policy_reason reason)
     if (reason == POLICY_NO_MEMORY)
         cache_budget_note_pass(fill->cache);
     pthread_mutex_lock(&fill->lock);
-    fill->pass = true;
+    fill->pass = fill->outgrew = true;
     fill->head.reason = reason;
     atomic_store_explicit(&fill->forgets, true, memory_order_relaxed);
     tell_and_unlock(fill);
     cache_fill_poke(fill);
+}
+
+/* ---- chunks ---- */
+
+static void *alloc_for_body(struct cache_fill *fill, size_t bytes)
+{
+    return fill->pass ? cache_budget_alloc(fill->cache, bytes)
+                      : cache_budget_alloc_stored(fill->cache, bytes);
+}
+
+/* A pass has one chunk at least, used again and again, so that it comes through once it has begun. */
+static char *take_spare(struct cache_fill *fill, size_t *size)
+{
+    pthread_mutex_lock(&fill->lock);
+    char *spare = weir_take(&fill->spare);
+    *size = fill->spare_size;
+    pthread_mutex_unlock(&fill->lock);
+    return spare;
+}
+
+/* Place in the table of chunks for one more. False when memory is out. */
+static bool make_place(struct cache_fill *fill)
+{
+    pthread_mutex_lock(&fill->lock);
+    bool has_place = cache_body_has_place(fill->body);
+    uint32_t capacity = fill->body->capacity > 0 ? fill->body->capacity * 2 : 2;
+    pthread_mutex_unlock(&fill->lock);
+    if (has_place)
+        return true;
+    struct cache_body_chunk *places = alloc_for_body(fill, capacity * sizeof(*places));
+    if (places == NULL)
+        return false;
+    pthread_mutex_lock(&fill->lock);
+    places = cache_body_set_places(fill->body, places, capacity);
+    pthread_mutex_unlock(&fill->lock);
+    cache_budget_free(fill->cache, places);
+    return true;
+}
+
+static bool make_body(struct cache_fill *fill)
+{
+    struct cache_body *body = cache_body_new(fill->cache);
+    if (body == NULL)
+        return false;
+    pthread_mutex_lock(&fill->lock);
+    fill->body = body;
+    pthread_mutex_unlock(&fill->lock);
+    return true;
+}
+
+/* The next chunk becomes the tail. False when memory is out. */
+static bool add_chunk(struct cache_fill *fill)
+{
+    uint64_t filled = filled_now(fill);
+    if ((fill->body == NULL && !make_body(fill)) || !make_place(fill))
+        return false;
+    size_t size = 0;
+    char *bytes = fill->pass ? take_spare(fill, &size) : NULL;
+    if (bytes == NULL) {
+        size_t most = fill->pass ? cache_budget_pass_chunk(fill->cache) : CACHE_CHUNK_MOST;
+        size = cache_body_next_chunk(fill->head.content_length, filled, most);
+        bytes = alloc_for_body(fill, size);
+    }
+    if (bytes == NULL)
+        return false;
+    pthread_mutex_lock(&fill->lock);
+    cache_body_add(fill->body, bytes, filled, size);
+    pthread_mutex_unlock(&fill->lock);
+    fill->tail = bytes;
+    fill->tail_end = filled + size;
+    return true;
 }
 
 /* ---- the head ---- */
@@ -218,20 +290,19 @@ static void use_place_in_object(struct cache_fill *fill, const struct cache_obje
     fill->tail_end = offset + len;
 }
 
-static bool judge_head(struct cache_fill *fill, struct cache_fill_head *head)
+/* Whether there is room for it in the cache is what the rules do not know. */
+static void judge_head(struct cache_fill *fill, struct cache_fill_head *head)
 {
     if (fill->private || head->reason != POLICY_STORE)
-        return false;
-    if (!head->bodiless && head->content_length >= 0 &&
-        (uint64_t)head->content_length > fill->cache->max_object)
+        return;
+    if ((!head->bodiless && head->content_length >= 0 &&
+         (uint64_t)head->content_length > fill->cache->max_object) ||
+        head->vary.len > UINT16_MAX || head->block.len > UINT32_MAX) {
         head->reason = POLICY_TOO_LARGE;
-    else if (head->vary.len > UINT16_MAX || head->block.len > UINT32_MAX)
-        head->reason = POLICY_TOO_LARGE;
-    else if (!cache_budget_has_room(fill->cache, first_bytes(head))) {
+    } else if (!cache_budget_has_room(fill->cache, first_bytes(head))) {
         head->reason = POLICY_NO_MEMORY;
         cache_budget_note_pass(fill->cache);
     }
-    return head->reason == POLICY_STORE;
 }
 
 /* The object itself, for the writer to fill in place, when its size is known and small. A pass
@@ -263,34 +334,53 @@ static char *copy_text(struct cache_fill *fill, const struct cache_fill_head *he
     return text;
 }
 
+/* Head and first chunk of a body that does not lie in an object; before anyone is told, so that what
+   memory cannot begin with is answered 503. */
+static bool begin_in_chunks(struct cache_fill *fill, struct cache_fill_head *head)
+{
+    fill->text = copy_text(fill, head);
+    if (fill->text == NULL)
+        return false;
+    head->block = str_of(fill->text, head->block.len);
+    head->vary = str_of(fill->text + head->block.len, head->vary.len);
+    pthread_mutex_lock(&fill->lock);
+    fill->head = *head;
+    fill->pass = head->reason != POLICY_STORE || fill->private;
+    pthread_mutex_unlock(&fill->lock);
+    if (head->bodiless || add_chunk(fill))
+        return true;
+    if (fill->pass)
+        return false;
+    pthread_mutex_lock(&fill->lock);
+    head->reason = fill->head.reason = POLICY_NO_MEMORY;
+    fill->pass = true;
+    pthread_mutex_unlock(&fill->lock);
+    cache_budget_note_pass(fill->cache);
+    return add_chunk(fill);
+}
+
 bool cache_fill_set_head(struct cache_fill *fill, const struct cache_fill_head *given)
 {
     weir_check_magic(fill, FILL_MAGIC);
     weir_assert(fill->phase == CACHE_FILL_AWAITS_HEAD);
     struct cache_fill_head head = *given;
-    bool store = judge_head(fill, &head);
+    judge_head(fill, &head);
     struct cache_object *object = make_object_at_head(fill, &head);
-    char *text = NULL;
     if (object != NULL) {
         head.block = cache_object_block(object);
         head.vary = cache_object_vary(object);
         use_place_in_object(fill, object, 0);
-    } else {
-        text = copy_text(fill, &head);
-        if (text == NULL) {
-            cache_budget_note_refused(fill->cache);
-            return false;
-        }
-        head.block = str_of(text, head.block.len);
-        head.vary = str_of(text + head.block.len, head.vary.len);
+    } else if (!begin_in_chunks(fill, &head)) {
+        cache_budget_note_refused(fill->cache);
+        return false;
     }
+    bool store = head.reason == POLICY_STORE && !fill->private;
     if (!store)
         hide(fill, head.hit_for_miss_until_ms);
 
     pthread_mutex_lock(&fill->lock);
     fill->head = head;
     fill->object = object;
-    fill->text = text;
     fill->has_head = true;
     fill->pass = !store;
     fill->phase = CACHE_FILL_STREAMING;
@@ -314,63 +404,6 @@ void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object)
 
 /* ---- the body ---- */
 
-static void *alloc_for_body(struct cache_fill *fill, size_t bytes)
-{
-    return fill->pass ? cache_budget_alloc(fill->cache, bytes)
-                      : cache_budget_alloc_stored(fill->cache, bytes);
-}
-
-/* The next chunk becomes the tail. False when memory is out. */
-static bool add_chunk(struct cache_fill *fill)
-{
-    uint64_t filled = filled_now(fill);
-    if (fill->body == NULL) {
-        struct cache_body *body = cache_body_new(fill->cache);
-        if (body == NULL)
-            return false;
-        pthread_mutex_lock(&fill->lock);
-        fill->body = body;
-        pthread_mutex_unlock(&fill->lock);
-    }
-    pthread_mutex_lock(&fill->lock);
-    bool has_place = cache_body_has_place(fill->body);
-    uint32_t capacity = fill->body->capacity > 0 ? fill->body->capacity * 2 : 2;
-    pthread_mutex_unlock(&fill->lock);
-    struct cache_body_chunk *places = NULL;
-    if (!has_place) {
-        places = alloc_for_body(fill, capacity * sizeof(*places));
-        if (places == NULL)
-            return false;
-    }
-    size_t size =
-        cache_body_next_chunk(fill->head.content_length, filled,
-                              fill->pass ? cache_budget_pass_chunk(fill->cache) : CACHE_CHUNK_MOST);
-    char *bytes = alloc_for_body(fill, size);
-    pthread_mutex_lock(&fill->lock);
-    if (places != NULL)
-        places = cache_body_set_places(fill->body, places, capacity);
-    if (bytes != NULL)
-        cache_body_add(fill->body, bytes, filled, size);
-    pthread_mutex_unlock(&fill->lock);
-    cache_budget_free(fill->cache, places);
-    if (bytes == NULL)
-        return false;
-    fill->tail = bytes;
-    fill->tail_end = filled + size;
-    return true;
-}
-
-bool cache_fill_is_held_up(const struct cache_fill *fill)
-{
-    return cache_fill_readers(fill) > 1 && cache_fill_is_awaited(fill);
-}
-
-void cache_fill_cut_slow(struct cache_fill *fill)
-{
-    atomic_store_explicit(&fill->cut_below, fill->held_below, memory_order_release);
-    cache_fill_poke(fill);
-}
-
 /* How much a pass may still take; UINT64_MAX for what is stored. */
 static uint64_t measure_window(struct cache_fill *fill)
 {
@@ -385,6 +418,17 @@ static uint64_t measure_window(struct cache_fill *fill)
         return most - ahead;
     fill->held_below = filled - most + 1;
     return 0;
+}
+
+bool cache_fill_is_held_up(const struct cache_fill *fill)
+{
+    return cache_fill_readers(fill) > 1 && cache_fill_is_awaited(fill);
+}
+
+void cache_fill_cut_slow(struct cache_fill *fill)
+{
+    atomic_store_explicit(&fill->cut_below, fill->held_below, memory_order_release);
+    cache_fill_poke(fill);
 }
 
 /* Memory is out: a pass whose readers still hold some of it can wait for them. */

@@ -66,7 +66,7 @@ struct cache_fill {
        body and object without it */
     pthread_mutex_t lock;
     enum cache_fill_phase phase;
-    bool has_head, pass;
+    bool has_head, pass, outgrew;
     bool window_full;            /* the writer waits for on_readers */
     bool writer_mail_sent;       /* a reference is held by the mail */
     struct cache_fill_head head; /* its spans lie in text or in object */
@@ -75,7 +75,9 @@ struct cache_fill {
        place; or at the end. Or, REPLACED, what it was replaced by. Reference */
     struct cache_object *object;
     struct cache_body *body; /* reference */
-    char *trailers;          /* owned */
+    char *spare; /* owned: a chunk that a pass has forgotten, for its next; so it always has one */
+    size_t spare_size;
+    char *trailers; /* owned */
     size_t trailers_len;
     unsigned abort_status;
     const char *abort_detail;

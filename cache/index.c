@@ -16,7 +16,7 @@
 
 void cache_shard_init(struct cache *cache, struct cache_shard *shard)
 {
-    weir_assert(pthread_mutex_init(&shard->lock, NULL) == 0);
+    cache_lock_init(&shard->lock);
     shard->mask = BUCKETS_FIRST - 1;
     shard->buckets = base_alloc_zero(BUCKETS_FIRST * sizeof(shard->buckets[0]));
     shard->ghost = base_alloc_zero(BUCKETS_FIRST * sizeof(shard->ghost[0]));

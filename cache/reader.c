@@ -146,12 +146,25 @@ static bool has_opened_locked(struct cache_fill *fill)
     return true;
 }
 
+/* Chunks that nobody needs, at most CHUNKS_PER_LOCK; one is kept for what comes. Returns how many are
+   to be freed. */
+static unsigned forget_locked(struct cache_fill *fill, struct cache_body_chunk *chunks)
+{
+    unsigned count = cache_body_forget(fill->body, fill->slowest, chunks, CHUNKS_PER_LOCK);
+    if (count > 0 && fill->spare == NULL) {
+        count--;
+        fill->spare = chunks[count].bytes;
+        fill->spare_size = chunks[count].size;
+    }
+    return count;
+}
+
 /* What its readers have taken is known to all from here, and what nobody needs is forgotten. The
    writer is told of room in its window, and that the `last` reader has left. */
 static void make_known(struct cache_crowd *crowd, bool last)
 {
     struct cache_fill *fill = crowd->fill;
-    char *chunks[CHUNKS_PER_LOCK];
+    struct cache_body_chunk chunks[CHUNKS_PER_LOCK];
     unsigned count;
     do {
         struct mailbox *writer = NULL;
@@ -160,15 +173,15 @@ static void make_known(struct cache_crowd *crowd, bool last)
         crowd->slowest = crowd->least_taken;
         find_slowest_locked(fill);
         if (fill->body != NULL && fill->pass)
-            count = cache_body_forget(fill->body, fill->slowest, chunks, CHUNKS_PER_LOCK);
+            count = forget_locked(fill, chunks);
         if (has_opened_locked(fill) || last)
             writer = write_to_writer_locked(fill);
         pthread_mutex_unlock(&fill->lock);
         for (unsigned i = 0; i < count; i++)
-            cache_budget_free(fill->cache, chunks[i]);
+            cache_budget_free(fill->cache, chunks[i].bytes);
         post_to_writer(fill, writer);
         last = false;
-    } while (count == CHUNKS_PER_LOCK);
+    } while (count >= CHUNKS_PER_LOCK - 1);
 }
 
 static bool forgets(const struct cache_fill *fill)
@@ -359,6 +372,7 @@ void cache_reader_view(struct cache_reader *reader, struct cache_view *view)
     *view = (struct cache_view){
         .phase = fill->phase,
         .pass = fill->pass,
+        .outgrew = fill->outgrew,
         .missed = reader->taken == CACHE_TAKEN_ALL,
         .trailers = str_of(fill->trailers, fill->trailers_len),
         .filled = atomic_load_explicit(&fill->filled, memory_order_acquire),

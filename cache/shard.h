@@ -88,6 +88,16 @@ struct cache {
     _Atomic uint64_t pinned, short_passes, short_refused, fills_aborted, readers_cut;
 };
 
+/* Critical sections are shorter than going to sleep: a thread looks a few times more first. */
+static inline void cache_lock_init(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t attributes;
+    weir_assert(pthread_mutexattr_init(&attributes) == 0);
+    weir_assert(pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP) == 0);
+    weir_assert(pthread_mutex_init(lock, &attributes) == 0);
+    pthread_mutexattr_destroy(&attributes);
+}
+
 static inline struct cache_shard *cache_shard_of(struct cache *cache, const struct cache_key *key)
 {
     return &cache->shards[key->check & (cache->shard_count - 1)];

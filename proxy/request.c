@@ -315,7 +315,7 @@ static bool may_share(const struct request *request, const struct cache_view *vi
 {
     if (request->fetch || request->alone || !request->collapsed)
         return true;
-    return !view->pass &&
+    return (!view->pass || view->outgrew) && !view->missed &&
            policy_may_share(meta, &request->directives, request->worker->loop.now_ms) &&
            (view->vary.len == 0 || cache_vary_matches(view->vary, http1_fields(request->head)));
 }

@@ -66,11 +66,11 @@ static void test_forgotten_places_are_used_again(void **state)
     struct cache_body *body = cache_body_new(cache);
     for (uint64_t i = 0; i < 1000; i++) {
         add(cache, body, i * 10, 10);
-        char *chunks[2];
+        struct cache_body_chunk chunks[2];
         unsigned count = cache_body_forget(body, i * 10 > 25 ? i * 10 - 25 : 0, chunks, 2);
         assert_true(count <= 1);
         if (count > 0)
-            cache_budget_free(cache, chunks[0]);
+            cache_budget_free(cache, chunks[0].bytes);
         check(body, i * 10 > 25 ? i * 10 - 25 : 0, i * 10 + 10);
     }
     assert_true(body->capacity <= 10);

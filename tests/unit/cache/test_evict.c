@@ -45,6 +45,22 @@ static void test_the_cap_holds(void **state)
     cache_free(&cache);
 }
 
+/* Where everything is asked for all the time, what is new is stored all the same. */
+static void test_all_are_used(void **state)
+{
+    (void)state;
+    struct cache *cache = cache_new(64 * MIB, MIB, 1, 4);
+    for (unsigned i = 0; i < 100000; i++) {
+        uint64_t refused = stats_of(cache).shortage.passes;
+        assert_true(store_numbered(cache, "x", i, 1000));
+        assert_int_equal(stats_of(cache).shortage.passes, refused);
+        for (unsigned hit = 0; hit < 3; hit++)
+            assert_true(hit_numbered(cache, "x", i));
+    }
+    assert_true(stats_of(cache).evicted > 30000);
+    cache_free(&cache);
+}
+
 /* What was asked for twice outlives a scan ten times the size of the cache. */
 static void test_a_scan_does_not_wash_out_what_is_used(void **state)
 {
@@ -170,6 +186,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_cap_holds),
+        cmocka_unit_test(test_all_are_used),
         cmocka_unit_test(test_a_scan_does_not_wash_out_what_is_used),
         cmocka_unit_test(test_what_left_lately_comes_back_to_the_main_queue),
         cmocka_unit_test(test_used_ones_leave_at_last),

@@ -1,6 +1,7 @@
 /* cache/fill.c: the writer's side, and what its readers see of it on the same thread. */
 #include "tests/unit/cache/cache_fixture.h"
 
+#include "cache/budget.h"
 #include "cache/fill.h"
 #include "cache/object.h"
 
@@ -620,6 +621,40 @@ static void test_short_of_memory(void **state)
     f->cache = big;
 }
 
+/* A pass that has begun comes through, whatever others hold: it uses its chunk again. */
+static void test_a_pass_comes_through(void **state)
+{
+    struct fixture *f = *state;
+    struct cache *big = f->cache;
+    f->cache = cache_new(MIB, MIB, 1, 1);
+    struct cache_fill *fill = lead(f);
+    struct watcher w;
+    watch(f, &w, fill);
+    assert_true(give_head(fill, (struct answer){.reason = POLICY_NO_STORE, .length = -1}));
+    char *hogs[4096];
+    unsigned count = 0;
+    while (count < weir_count(hogs) &&
+           (hogs[count] = cache_budget_alloc(f->cache, count < 100 ? 32768 : 256)) != NULL)
+        count++;
+    assert_true(count < weir_count(hogs));
+    uint64_t written = 0;
+    while (written < MIB) {
+        uint64_t got = give_body(fill, 0, written, MIB - written);
+        assert_true(got > 0);
+        check_read(&w, written, written + got);
+        written += got;
+        cache_reader_take(&w.reader, written);
+        mailbox_run_local(&f->mailbox);
+    }
+    cache_fill_complete(fill, STR(""), 0);
+    cache_fill_end_writer(&fill);
+    cache_reader_leave(&w.reader);
+    while (count > 0)
+        cache_budget_free(f->cache, hogs[--count]);
+    cache_free(&f->cache);
+    f->cache = big;
+}
+
 /* A body that the memory cannot hold becomes a pass, and comes through whole. */
 static void test_outgrowing_the_memory(void **state)
 {
@@ -692,6 +727,7 @@ int main(void)
         TEST(test_hit_for_miss_is_bounded),
         TEST(test_what_the_memory_is_used_for),
         TEST(test_short_of_memory),
+        TEST(test_a_pass_comes_through),
         TEST(test_what_is_stored_is_what_came),
         TEST(test_append_copies),
         TEST(test_bodiless_head_announces_only),

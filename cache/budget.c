@@ -17,6 +17,8 @@
 #include <stdlib.h>
 
 #define EPISODE_ENDS_AFTER_MS 10000
+/* What one thread has evicted for itself another may have taken meanwhile. */
+#define TRIES 4u
 
 static bool charge(struct cache *cache, uint64_t bytes, uint64_t limit)
 {
@@ -36,13 +38,14 @@ static void *alloc(struct cache *cache, size_t bytes, uint64_t limit)
         return NULL;
     *(char *)ptr = 0; /* gcc: what is measured must not be uninitialized */
     uint64_t real = base_allocated_bytes(ptr);
-    if (weir_likely(charge(cache, real, limit)))
-        return ptr;
-    cache_evict(cache, real, limit);
-    if (charge(cache, real, limit))
-        return ptr;
-    free(ptr);
-    return NULL;
+    for (unsigned tries = 0; weir_unlikely(!charge(cache, real, limit)); tries++) {
+        if (tries == TRIES) {
+            free(ptr);
+            return NULL;
+        }
+        cache_evict(cache, real, limit);
+    }
+    return ptr;
 }
 
 void *cache_budget_alloc(struct cache *cache, size_t bytes)
@@ -68,7 +71,7 @@ static bool is_short(const struct cache *cache)
 bool cache_budget_has_room(struct cache *cache, uint64_t bytes)
 {
     bool has = fits(cache, bytes);
-    if (weir_unlikely(!has)) {
+    for (unsigned tries = 0; weir_unlikely(!has) && tries < TRIES; tries++) {
         cache_evict(cache, bytes, cache->limit_stored);
         has = fits(cache, bytes);
     }

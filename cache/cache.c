@@ -22,8 +22,8 @@
 #define SHARD_BYTES_MOST ((uint64_t)4 << 20)
 #define SHARD_BYTES_LEAST ((uint64_t)256 << 10)
 /* Of the cap, for fills and passes when nothing more can be stored. */
-#define RESERVE_SHARE 32
-#define RESERVE_LEAST ((uint64_t)64 << 10)
+#define RESERVE_SHARE 64
+#define RESERVE_LEAST ((uint64_t)32 << 10)
 #define RESERVE_MOST ((uint64_t)8 << 20)
 
 /* ---- making ---- */

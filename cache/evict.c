@@ -4,20 +4,21 @@
  *
  * Each shard has a small and a main queue and a ghost list; the cap is the cache's. A new object
  * enters the small queue, or the main one when the ghost list remembers that it left lately. A
- * hit only counts, up to three (cache.c). The small queue gives way while it holds more than a
- * tenth of the shard: what was asked for twice moves on to the main queue, the rest leaves,
- * remembered as a fingerprint. Otherwise the main queue gives way: what was asked for goes round
- * once more for each time, the rest leaves.
+ * hit only counts, up to three (cache.c). The small queue gives way while all of them together
+ * hold more than a tenth of the cap (a tenth of a shard would be too small for a large object):
+ * what was asked for twice moves on to the main queue, the rest leaves, remembered as a
+ * fingerprint. Otherwise the main queue gives way: what was asked for goes round once more for
+ * each time, the rest leaves.
  *
  * Shards give way by turns, of two the fuller one, so that they stay alike and an object larger
- * than a shard's share still fits. The work is bounded twice: steps under one lock, and
- * evictions per allocation (in proportion to its bytes).
+ * than a shard's share still fits. Only one object leaves at each turn: several would be young
+ * ones of a small shard, while others keep what is old. The work is bounded twice: steps under
+ * one lock, and evictions per allocation (in proportion to its bytes).
  */
 #include "cache/budget.h"
 #include "cache/shard.h"
 
 #define STEPS_PER_LOCK 256u
-#define EVICTIONS_PER_LOCK 64u
 /* Evictions allowed for one allocation: these, and one more for each so many bytes. */
 #define EVICTIONS_LEAST 64u
 /* After so many locks in a row under which everything was asked for again, what is oldest leaves. */
@@ -36,11 +37,21 @@ static uint32_t *ghost_set(struct cache_shard *shard, uint32_t print)
     return &shard->ghost[(print & (sets - 1)) * CACHE_GHOST_WAYS];
 }
 
+/* How much of each set is used: about as many are remembered as are stored, whatever the table has
+   room for. What is remembered for longer fills the main queue with what is seldom used. */
+static uint32_t ghost_ways(const struct cache_shard *shard)
+{
+    uint64_t ways = (uint64_t)shard->objects * CACHE_GHOST_WAYS / (shard->mask + 1);
+    return ways < 1 ? 1 : ways < CACHE_GHOST_WAYS ? (uint32_t)ways : CACHE_GHOST_WAYS;
+}
+
 static void remember(struct cache_shard *shard, uint64_t hash)
 {
     uint32_t print = fingerprint(hash);
     uint32_t *set = ghost_set(shard, print);
-    memmove(set + 1, set, (CACHE_GHOST_WAYS - 1) * sizeof(*set));
+    uint32_t ways = ghost_ways(shard);
+    memmove(set + 1, set, (ways - 1) * sizeof(*set));
+    memset(set + ways, 0, (CACHE_GHOST_WAYS - ways) * sizeof(*set));
     set[0] = print;
 }
 
@@ -59,6 +70,14 @@ static bool recall(struct cache_shard *shard, uint64_t hash)
     return false;
 }
 
+static void count_out_of_small(const struct cache_object *object)
+{
+    uint64_t weight = cache_object_weight(object);
+    uint64_t before =
+        atomic_fetch_sub_explicit(&object->cache->small_bytes, weight, memory_order_relaxed);
+    weir_assert(before >= weight);
+}
+
 static void count_in(struct cache_shard *shard, const struct cache_object *object)
 {
     uint64_t weight = cache_object_weight(object);
@@ -66,7 +85,7 @@ static void count_in(struct cache_shard *shard, const struct cache_object *objec
     atomic_store_explicit(&shard->bytes, bytes + weight, memory_order_relaxed);
     shard->body_bytes += cache_object_body_weight(object);
     if (object->queue == CACHE_QUEUE_SMALL)
-        shard->small_bytes += weight;
+        atomic_fetch_add_explicit(&object->cache->small_bytes, weight, memory_order_relaxed);
 }
 
 static void count_out(struct cache_shard *shard, const struct cache_object *object)
@@ -76,10 +95,8 @@ static void count_out(struct cache_shard *shard, const struct cache_object *obje
     weir_assert(bytes >= weight);
     atomic_store_explicit(&shard->bytes, bytes - weight, memory_order_relaxed);
     shard->body_bytes -= cache_object_body_weight(object);
-    if (object->queue == CACHE_QUEUE_SMALL) {
-        weir_assert(shard->small_bytes >= weight);
-        shard->small_bytes -= weight;
-    }
+    if (object->queue == CACHE_QUEUE_SMALL)
+        count_out_of_small(object);
 }
 
 void cache_evict_admit_locked(struct cache_shard *shard, struct cache_object *object)
@@ -129,7 +146,7 @@ static bool step_small(struct cache_shard *shard, bool force, struct cache_objec
         leave(shard, object, gone);
         return true;
     }
-    shard->small_bytes -= cache_object_weight(object);
+    count_out_of_small(object);
     list_remove(&object->queue_link);
     object->queue = CACHE_QUEUE_MAIN;
     object->frequency = 0;
@@ -152,22 +169,26 @@ static bool step_main(struct cache_shard *shard, bool force, struct cache_object
     return false;
 }
 
-/* Until `wanted` bytes have left, as far as `most` and the bound under a lock allow. `force`: however
-   often they were asked for. Returns how many objects left. */
-static unsigned evict_locked(struct cache_shard *shard, uint64_t wanted, unsigned most, bool force,
-                             struct cache_object **gone)
+static bool is_small_over(struct cache *cache)
 {
-    uint64_t start = atomic_load_explicit(&shard->bytes, memory_order_relaxed), bytes = start;
-    unsigned left = 0;
-    for (unsigned step = 0; step < STEPS_PER_LOCK && left < most; step++) {
-        if (bytes == 0 || start - bytes >= wanted)
+    uint64_t bytes = atomic_load_explicit(&cache->small_bytes, memory_order_relaxed);
+    return bytes >= cache->limit_stored / 10;
+}
+
+/* Until one object has left, as far as the bound under a lock allows; true: one has. `force`: however
+   often it was asked for. */
+static bool evict_locked(struct cache *cache, struct cache_shard *shard, bool force,
+                         struct cache_object **gone)
+{
+    for (unsigned step = 0; step < STEPS_PER_LOCK; step++) {
+        if (list_empty(&shard->small) && list_empty(&shard->main))
             break;
-        bool small = list_empty(&shard->main) ||
-                     (!list_empty(&shard->small) && shard->small_bytes >= bytes / 10);
-        left += small ? step_small(shard, force, gone) : step_main(shard, force, gone);
-        bytes = atomic_load_explicit(&shard->bytes, memory_order_relaxed);
+        bool small =
+            list_empty(&shard->main) || (!list_empty(&shard->small) && is_small_over(cache));
+        if (small ? step_small(shard, force, gone) : step_main(shard, force, gone))
+            return true;
     }
-    return left;
+    return false;
 }
 
 static uint64_t shard_bytes(struct cache_shard *shard)
@@ -190,10 +211,9 @@ static struct cache_shard *choose_shard(struct cache *cache)
     return shard_bytes(one) > 0 ? one : NULL;
 }
 
-static uint64_t missing(struct cache *cache, uint64_t bytes, uint64_t limit)
+static bool is_missing(struct cache *cache, uint64_t bytes, uint64_t limit)
 {
-    uint64_t all = atomic_load_explicit(&cache->bytes, memory_order_relaxed) + bytes;
-    return all > limit ? all - limit : 0;
+    return atomic_load_explicit(&cache->bytes, memory_order_relaxed) + bytes > limit;
 }
 
 void cache_evict(struct cache *cache, uint64_t bytes, uint64_t limit)
@@ -204,17 +224,15 @@ void cache_evict(struct cache *cache, uint64_t bytes, uint64_t limit)
     unsigned in_vain = 0;
     /* A lock whose steps moved objects without evicting any is paid for too, and where everything is
        asked for often, that has to end. */
-    for (uint64_t wanted; budget > 0 && (wanted = missing(cache, bytes, limit)) > 0; budget--) {
+    for (; budget > 0 && is_missing(cache, bytes, limit); budget--) {
         struct cache_shard *shard = choose_shard(cache);
         if (shard == NULL)
             return;
         struct cache_object *gone = NULL;
-        unsigned most = budget < EVICTIONS_PER_LOCK ? (unsigned)budget : EVICTIONS_PER_LOCK;
         pthread_mutex_lock(&shard->lock);
-        unsigned left = evict_locked(shard, wanted, most, in_vain >= IN_VAIN_MOST, &gone);
+        bool left = evict_locked(cache, shard, in_vain >= IN_VAIN_MOST, &gone);
         pthread_mutex_unlock(&shard->lock);
         cache_index_release(gone);
-        budget -= left > 0 ? left - 1 : 0;
-        in_vain = left > 0 ? 0 : in_vain + 1;
+        in_vain = left ? 0 : in_vain + 1;
     }
 }

@@ -37,7 +37,7 @@ void cache_shard_destroy(struct cache *cache, struct cache_shard *shard)
     cache_index_release(gone);
     for (unsigned i = 0; i < CACHE_FILL_LISTS; i++)
         weir_assert(list_empty(&shard->fills[i]));
-    weir_assert(shard->objects == 0 && shard->small_bytes == 0 && atomic_load(&shard->bytes) == 0);
+    weir_assert(shard->objects == 0 && atomic_load(&shard->bytes) == 0);
     cache_budget_free(cache, shard->buckets);
     cache_budget_free(cache, shard->ghost);
     pthread_mutex_destroy(&shard->lock);

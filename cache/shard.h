@@ -45,7 +45,6 @@ struct cache_shard {
     /* owned; as many fingerprints as buckets, in sets of CACHE_GHOST_WAYS, newest first; 0: none */
     uint32_t *ghost;
     struct list_link small, main; /* of cache_object.queue_link, newest first */
-    uint64_t small_bytes;
     uint64_t body_bytes;          /* of what is in both queues: their bodies' share */
     int64_t uncacheable_until_ms; /* of none longer than that */
     struct cache_uncacheable uncacheable[CACHE_UNCACHEABLE_SETS][CACHE_UNCACHEABLE_WAYS];
@@ -82,6 +81,7 @@ struct cache {
     struct cache_shortage shortage;
     /* atomics */
     alignas(64) _Atomic uint64_t bytes; /* all that is counted */
+    _Atomic uint64_t small_bytes;       /* weight of what is in small queues */
     _Atomic uint64_t fills, readers;
     _Atomic uint32_t evict_turn;
     _Atomic bool is_short; /* what was to be stored last found no room */

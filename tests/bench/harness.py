@@ -1,9 +1,9 @@
 """What every bench shares: the servers under test, how they are configured, started, watched and ended.
 
-A server is started on core 0 from a template in conf/, in a directory of its own, on free ports of the
-loopback; load and origin live on core 1. Its CPU time is what the kernel's scheduler has counted for its
-tasks and those of its children (/proc/PID/task/*/schedstat, nanoseconds). Everything started here dies with
-the harness, also when the harness is killed.
+A server is started on core 0 (or on both, where its threads are what is measured) from a template in conf/,
+in a directory of its own, on free ports of the loopback; load and origin live on core 1. Its CPU time is
+what the kernel's scheduler has counted for its tasks and those of its children (/proc/PID/task/*/schedstat,
+nanoseconds). Everything started here dies with the harness, also when the harness is killed.
 """
 import atexit
 import contextlib
@@ -23,7 +23,9 @@ import urllib.request
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 SERVER_CORE, LOAD_CORE = 0, 1
-TOOLS = ("responder", "relay", "rate", "closer")
+BOTH_CORES = (SERVER_CORE, LOAD_CORE)
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+TOOLS = ("responder", "relay", "rate", "closer", "pacer", "storm", "filler", "churn")
 PEERS = {"nginx": "nginx", "haproxy": "haproxy", "varnish": "varnishd"}
 READY_S = 20
 libc = ctypes.CDLL(None, use_errno=True)
@@ -67,7 +69,7 @@ def compile_tools(directory):
     for tool in TOOLS:
         source, out = os.path.join(HERE, tool + ".c"), os.path.join(directory, tool)
         if not os.access(out, os.X_OK):
-            subprocess.run(cc + flags + [source, "-o", out], check=True)
+            subprocess.run(cc + flags + [source, "-o", out, "-lm"], check=True)
     shared = os.path.join(directory, "alloccount.so")
     if not os.path.exists(shared):
         subprocess.run(cc + flags + ["-shared", "-fPIC", os.path.join(HERE, "alloccount.c"), "-o", shared,
@@ -86,9 +88,11 @@ def free_ports(count):
 
 
 def _before_exec(core):
+    cores = {core} if isinstance(core, int) else set(core)
+
     def prepare():
         libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(0, cores)
     return prepare
 
 
@@ -124,7 +128,7 @@ def core_busy_ns(core):
 
 
 class Process:
-    """A program on one core, its output in a file, ended (and its report read) by stop()."""
+    """A program on one core or several, its output in a file, ended (and its report read) by stop()."""
 
     def __init__(self, args, core, directory, name, env=None):
         self.name = name
@@ -195,24 +199,40 @@ class Bench:
         self.processes.append(process)
         return process
 
-    def origin(self, body_bytes=1024, fields=("Cache-Control: max-age=3600",), delay_ms=0, core=LOAD_CORE):
+    def run(self, args, core, timeout_s):
+        """To its end; returns what it wrote."""
+        name = os.path.basename(args[0])
+        process = self.spawn([str(a) for a in args], core, name)
+        try:
+            process.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise BenchError(f"{name} has not ended after {timeout_s} s") from None
+        finally:
+            text = process.stop()
+        if process.process.returncode:
+            raise BenchError(f"{name} failed: {process.errors() or 'no message'}")
+        return text
+
+    def listener(self, tool, args, core=LOAD_CORE):
+        """One of the tools that are origins; returns the process and its port."""
         port, = free_ports(1)
-        args = [self.tool("responder"), "-p", str(port), "-b", str(body_bytes), "-d", str(delay_ms)]
+        process = self.spawn([self.tool(tool), "-p", str(port), *(str(a) for a in args)], core, tool)
+        wait_listening(process, port)
+        return process, port
+
+    def origin(self, body_bytes=1024, fields=("Cache-Control: max-age=3600",), delay_ms=0, core=LOAD_CORE):
+        args = ["-b", body_bytes, "-d", delay_ms]
         for field in fields:
             args += ["-H", field]
-        process = self.spawn(args, core, "origin")
-        wait_listening(process, port)
-        return process, port
+        return self.listener("responder", args, core)
 
     def closer(self, ids, idle_max_ms):
-        port, = free_ports(1)
-        process = self.spawn([self.tool("closer"), "-p", str(port), "-n", str(ids), "-c",
-                              str(idle_max_ms)], LOAD_CORE, "closer")
-        wait_listening(process, port)
-        return process, port
+        return self.listener("closer", ["-n", ids, "-c", idle_max_ms])
 
-    def server(self, name, origin_port, body_bytes=1024, core=SERVER_CORE, wrap=(), env=None, workers=1):
-        return Server(self, name, origin_port, body_bytes, core, list(wrap), env, workers)
+    def server(self, name, origin_port, body_bytes=1024, core=SERVER_CORE, wrap=(), env=None, workers=1,
+               values=None):
+        """`values` are put into Weir's template in place of the usual ones."""
+        return Server(self, name, origin_port, body_bytes, core, list(wrap), env, workers, values or {})
 
 
 def wait_listening(process, port):
@@ -237,21 +257,23 @@ def fill_template(name, out_path, values):
     return out_path
 
 
+WEIR_VALUES = {"MEMORY": "256MiB", "LIMITS": "idle_timeout: 300s"}
+
 # What a cache adds to an origin's head, so that the floor's bytes are like those of the others.
 FLOOR_FIELDS = ("Cache-Control: max-age=3600", "Age: 1", "Via: 1.1 floor",
                 "Cache-Status: floor; hit; ttl=3599")
 
 # The last one keeps most of its log records from being written, as the others write none.
 VARNISH_PARAMETERS = (
-    "thread_pools=1", "thread_pool_min=100", "timeout_idle=300",
+    "thread_pool_min=100", "timeout_idle=300",
     "vsl_mask=-VCL_call,-VCL_return,-ReqHeader,-RespHeader,-BereqHeader,-BerespHeader,-Timestamp")
 
 
 class Server:
     """One server under test: floor, relay, weir, weir-log, nginx, haproxy or varnish."""
 
-    def __init__(self, bench, name, origin_port, body_bytes, core, wrap, env, workers):
-        self.bench, self.name = bench, name
+    def __init__(self, bench, name, origin_port, body_bytes, core, wrap, env, workers, values):
+        self.bench, self.name, self.values = bench, name, values
         self.port, self.admin_port = free_ports(2)
         make = getattr(self, "_" + name.replace("-", "_"))
         args = wrap + make(origin_port, body_bytes, workers)
@@ -279,27 +301,29 @@ class Server:
         if not binary:
             raise BenchError("no weir binary (set WEIR_BIN)")
         values = self._values(origin_port, WORKERS=workers, LOG_FORMAT=log_format,
-                              LOG_PATH=self._path("access.log"))
+                              LOG_PATH=self._path("access.log"), **{**WEIR_VALUES, **self.values})
         return [binary, "run", "-c", fill_template("weir.yaml.in", self._path("weir.yaml"), values)]
 
     def _weir_log(self, origin_port, body_bytes, workers):
         return self._weir(origin_port, body_bytes, workers, "json")
 
-    def _nginx(self, origin_port, _body_bytes, _workers):
+    def _nginx(self, origin_port, _body_bytes, workers):
         shutil.rmtree(os.path.join(self.bench.memory_dir, "nginx.cache"), ignore_errors=True)
-        values = self._values(origin_port, USER="user root;" if os.geteuid() == 0 else "")
+        values = self._values(origin_port, WORKERS=workers,
+                              USER="user root;" if os.geteuid() == 0 else "")
         conf = fill_template("nginx.conf.in", self._path("nginx.conf"), values)
         return [which("nginx"), "-p", self.bench.dir, "-c", conf, "-e", self._path("nginx.error")]
 
-    def _haproxy(self, origin_port, _body_bytes, _workers):
-        conf = fill_template("haproxy.cfg.in", self._path("haproxy.cfg"), self._values(origin_port))
+    def _haproxy(self, origin_port, _body_bytes, workers):
+        conf = fill_template("haproxy.cfg.in", self._path("haproxy.cfg"),
+                             self._values(origin_port, WORKERS=workers))
         return [which("haproxy"), "-db", "-q", "-f", conf]
 
-    def _varnish(self, origin_port, _body_bytes, _workers):
+    def _varnish(self, origin_port, _body_bytes, workers):
         vcl = fill_template("varnish.vcl.in", self._path("varnish.vcl"), self._values(origin_port))
         args = [which("varnishd"), "-F", "-n", self._path("varnish"), "-f", vcl,
                 "-a", f"127.0.0.1:{self.port}", "-s", "malloc,256m"]
-        for parameter in VARNISH_PARAMETERS:
+        for parameter in (f"thread_pools={workers}", *VARNISH_PARAMETERS):
             args += ["-p", parameter]
         return args + (["-j", "none"] if os.geteuid() == 0 else [])
 

@@ -4,26 +4,35 @@ import statistics
 
 import allocs
 import callgrind
+import churn
 import harness
+import hit_ratio
 import idle
+import object_memory
 import post_race
 import reuse
+import storm
+import threads
+from figures import spread
 
 TITLES = {"hit": "1 KiB hit, 64 connections", "miss": "1 KiB miss through the pool, 64 connections",
-          "big": "1 MiB hit, 8 connections", "rate": "1 KiB hit at a constant {rate} requests/s"}
-FLOORS = {"hit": "floor", "miss": "relay", "big": "floor", "rate": "floor"}
+          "big": "1 MiB hit, 8 connections", "huge": "64 MiB hit, 4 connections",
+          "rate": "1 KiB hit at a constant {rate} requests/s"}
+FLOORS = {"hit": "floor", "miss": "relay", "big": "floor", "huge": "floor", "rate": "floor"}
 NAMES = {"floor": "bare epoll responder (floor)", "relay": "bare epoll relay (floor)", "weir": "Weir",
          "weir-log": "Weir, access log json", "nginx": "nginx", "haproxy": "HAProxy", "varnish": "Varnish"}
 # workload, other server, factor: Weir's CPU time per request may be at most factor × the other's.
 RATIO_GOALS = [("hit", "floor", 1.20), ("hit", "haproxy", 0.80), ("miss", "relay", 1.20),
-               ("miss", "nginx", 0.95), ("big", "floor", 1.10)]
+               ("miss", "nginx", 0.95), ("big", "floor", 1.10),
+               ("huge", "floor", 1.10)]
+PER_BYTE = ("big", "huge")  # their CPU time is that of one whole body sent
 METHOD = """\
 One server at a time on core 0, the load (wrk; for the constant rate `tests/bench/rate.c`) and the origin on
 core 1, all on the loopback of one machine. In each round every server is started afresh, warmed, and measured
 once, in turn. CPU time is what the kernel's scheduler counted for the server's tasks
 (`/proc/PID/task/*/schedstat`), the kernel's work on its behalf included. Figures are medians over the rounds,
-with the least and the greatest in brackets; a ratio is taken within each round. For 1 MiB hits the CPU time
-is that of 1 MiB sent. Misses ask for 10,000 different paths in turn. At the constant rate latency counts from
+with the least and the greatest in brackets; a ratio is taken within each round. For hits of 1 and 64 MiB the CPU time
+is that of one body sent. Misses ask for 10,000 different paths in turn. At the constant rate latency counts from
 when a request was due, not from when it could be sent."""
 QUIET = """\
 The two cores should have nothing else to do. A run during which other programs used more than a tenth of
@@ -32,14 +41,8 @@ either is repeated (`--retries`), and said so if it stays that way. Where the ma
 REPEAT = ["make bench                                      # all of it, renews this page",
           "tests/bench/run.py --only hit,miss --rounds 9   # parts; --json FILE keeps the raw results",
           "tests/bench/compare.py A.json B.json            # two runs side by side, with their spread",
-          "tests/bench/callgrind.py --check                # instructions per request against the baseline"]
-
-
-def spread(values, digits=2):
-    """median (min–max)"""
-    if not values:
-        return "–"
-    return (f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})")
+          "tests/bench/callgrind.py --check                # instructions per request against the baseline",
+          "tests/bench/hit_ratio.py --trace FILE           # hit ratios of a trace: lines time,key,size"]
 
 
 def ratios(rounds, other_rounds):
@@ -71,7 +74,7 @@ def ratio_goal_rows(results):
     rows = []
     for workload, other, factor in RATIO_GOALS:
         servers = results["workloads"].get(workload, {})
-        title = TITLES[workload] + (", CPU time per byte" if workload == "big" else "")
+        title = TITLES[workload] + (", CPU time per byte" if workload in PER_BYTE else "")
         if servers.get("weir") and servers.get(other):
             found = ratios(servers["weir"], servers[other])
             rows.append((title, f"≤ {factor:.2f} × {NAMES[other]}", spread(found) + " ×",
@@ -102,6 +105,11 @@ def single_goal_rows(singles):
         rows.append((f"{found['posts']:,} POSTs, origin closing idle connections: lost, doubled", "0, 0",
                      f"{found['lost']}, {found['doubled']}",
                      judged(not found["lost"] and not found["doubled"])))
+    for name, module in (("hitratio", hit_ratio), ("storm", storm), ("object_memory", object_memory),
+                         ("churn", churn), ("threads", threads)):
+        found = singles.get(name)
+        if found:
+            rows += [(*row, judged(good)) for *row, good in module.goals(found)]
     return rows
 
 
@@ -116,7 +124,10 @@ def goals_table(results):
 def singles_list(results):
     modules = {"allocs": ("Allocations per hit", allocs), "idle": ("Idle keep-alive clients", idle),
                "reuse": ("Reuse of origin connections", reuse), "post": ("The POST race", post_race),
-               "callgrind": ("Instructions in user space (callgrind)", callgrind)}
+               "callgrind": ("Instructions in user space (callgrind)", callgrind),
+               "storm": ("A storm of clients at one key", storm),
+               "object_memory": ("Memory of a small object", object_memory), "churn": ("Churn", churn),
+               "threads": ("A second thread", threads)}
     out = []
     for name, (title, module) in modules.items():
         if results["singles"].get(name):
@@ -124,9 +135,15 @@ def singles_list(results):
     return out
 
 
+def hit_ratio_table(results):
+    found = results["singles"].get("hitratio")
+    return ["## Hit ratios", "", hit_ratio.METHOD, "", *hit_ratio.table(found), ""] if found else []
+
+
 def tables(results):
     out = main_table(results) if results["workloads"] else []
-    return "\n".join(out + [""] + goals_table(results) + [""] + singles_list(results))
+    return "\n".join(out + [""] + goals_table(results) + [""] + singles_list(results) +
+                     hit_ratio_table(results))
 
 
 def configuration(results):
@@ -146,7 +163,7 @@ def page(results):
            f"Written by `make bench` on {results['started']}; do not edit. {results['rounds']} rounds of "
            f"{results['seconds']:g} s each.", "", METHOD, "",
            *main_table(results), "", "## Held against the goals", "", *goals_table(results), "",
-           "## Single figures", "", *singles_list(results)]
+           *hit_ratio_table(results), "## Single figures", "", *singles_list(results)]
     if results["notes"]:
         out += ["## Notes of the run", "", *("- " + note for note in results["notes"]), ""]
     out += ["## Versions", "", *(f"- {name}: {text}" for name, text in results["versions"].items()), "",

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """make bench: Weir beside the floors and its peers, in turn, round by round, one core each side.
 
-Workloads: hit and miss (1 KiB, 64 keep-alive connections), big (1 MiB hits, 8 connections), rate (hits at
+Workloads: hit and miss (1 KiB, 64 keep-alive connections), big (1 MiB hits, 8 connections), huge (64 MiB hits), rate (hits at
 a constant 10,000 requests a second). Then the single figures: allocations per hit, memory of idle
-connections, connection reuse, the POST race, instructions per request. Raw results go to --json, the page to
---docs.
+connections, connection reuse, the POST race, instructions per request, hit ratios, a storm at one key, memory
+of an object and after churn, a second thread. Raw results go to --json, the page to --docs.
 """
 import argparse
 import contextlib
@@ -18,11 +18,16 @@ import time
 
 import allocs
 import callgrind
+import churn
 import harness
+import hit_ratio
 import idle
+import object_memory
 import post_race
 import report
 import reuse
+import storm
+import threads
 from harness import BenchError, say
 
 CACHEABLE = ("Cache-Control: max-age=3600",)
@@ -34,9 +39,14 @@ WORKLOADS = {
     "miss": dict(servers=("relay",) + ALL, body=1024, conns=64, fields=NO_STORE, path="/miss",
                  distinct=10000),
     "big": dict(servers=("floor",) + ALL, body=1 << 20, conns=8, fields=CACHEABLE, path="/big", distinct=0),
+    # HAProxy's cache does not take objects of this size.
+    "huge": dict(servers=("floor", "weir", "nginx", "varnish"), body=64 << 20, conns=4, fields=CACHEABLE,
+                 path="/huge", distinct=0),
     "rate": dict(servers=("floor",) + ALL, body=1024, conns=32, fields=CACHEABLE, path="/hit", distinct=0),
 }
-SINGLES = {"allocs": allocs, "idle": idle, "reuse": reuse, "post": post_race, "callgrind": callgrind}
+SINGLES = {"allocs": allocs, "idle": idle, "reuse": reuse, "post": post_race, "callgrind": callgrind,
+           "hitratio": hit_ratio, "storm": storm, "object_memory": object_memory, "churn": churn,
+           "threads": threads}
 WARM_S = 0.7
 DISTURBED = 0.1  # of either core used by programs that are none of ours
 
@@ -126,7 +136,7 @@ def measure(bench, workload, name, options):
         origin_count = origin.report().get("requests", 0)
     check_traffic(workload, name, result, origin_count, load)
     result["cpu_us"] = cpu / result["requests"] / 1000
-    if workload == "big":
+    if workload in report.PER_BYTE:
         result["cpu_us"] = cpu / result["bytes"] * load["body"] / 1000
     result["per_second"] = result["requests"] * 1e6 / result["duration_us"]
     return result

@@ -100,6 +100,44 @@ static void test_what_left_lately_comes_back_to_the_main_queue(void **state)
     cache_free(&cache);
 }
 
+/* The table has twice as many places as there are objects; the ghost list does not use them all. */
+static void test_what_left_long_ago_is_forgotten(void **state)
+{
+    (void)state;
+    struct cache *cache = cache_new(MIB * 7 / 5, MIB, 1, 1);
+    for (unsigned i = 0; i < 20000; i++)
+        assert_true(store_numbered(cache, "scan", i, 1000));
+    unsigned stored = (unsigned)stats_of(cache).objects;
+    assert_in_range(stored, 1025, 1700);
+    unsigned first = 20000 - stored - stored * 13 / 10;
+    for (unsigned i = first; i < first + 100; i++)
+        assert_true(store_numbered(cache, "scan", i, 1000));
+    for (unsigned i = 0; i < 20000; i++)
+        assert_true(store_numbered(cache, "another", i, 1000));
+    unsigned hits = 0;
+    for (unsigned i = first; i < first + 100; i++)
+        hits += hit_numbered(cache, "scan", i);
+    assert_in_range(hits, 0, 50);
+    cache_free(&cache);
+}
+
+/* A large object takes more than a whole shard holds, and yet what has just come stays. */
+static void test_a_large_object_takes_the_old_ones_of_all_shards(void **state)
+{
+    (void)state;
+    struct cache *cache = cache_new(MIB, MIB, 1, 16);
+    unsigned lost = 0, next = 0;
+    for (unsigned round = 0; round < 20; round++) {
+        for (unsigned i = 0; i < 300; i++)
+            assert_true(store_numbered(cache, "small", next++, 4000));
+        assert_true(store_numbered(cache, "large", round, 100 * KIB));
+        for (unsigned i = next - 30; i < next; i++)
+            lost += !hit_numbered(cache, "small", i);
+    }
+    assert_in_range(lost, 0, 20 * 30 / 50);
+    cache_free(&cache);
+}
+
 static void test_used_ones_leave_at_last(void **state)
 {
     (void)state;
@@ -189,6 +227,8 @@ int main(void)
         cmocka_unit_test(test_all_are_used),
         cmocka_unit_test(test_a_scan_does_not_wash_out_what_is_used),
         cmocka_unit_test(test_what_left_lately_comes_back_to_the_main_queue),
+        cmocka_unit_test(test_what_left_long_ago_is_forgotten),
+        cmocka_unit_test(test_a_large_object_takes_the_old_ones_of_all_shards),
         cmocka_unit_test(test_used_ones_leave_at_last),
         cmocka_unit_test(test_larger_than_a_shards_share_still_fits),
         cmocka_unit_test(test_held_objects_stay_counted),

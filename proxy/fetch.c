@@ -188,9 +188,17 @@ enum net_sent fetch_body_end(struct fetch *fetch, struct str trailers)
 
 /* ---- READ_HEAD ---- */
 
+/* Whoever starts a fetch may have its request in the worker's buffer still: nothing is read there
+ * before it has returned, however fast the origin is. */
 static enum fetch_state await_response(struct fetch *fetch)
 {
-    return fetch->conn.readable ? FETCH_READ_HEAD : FETCH_WAIT;
+    if (!fetch->conn.readable)
+        return FETCH_WAIT;
+    if (!fetch->starting)
+        return FETCH_READ_HEAD;
+    fetch->mail_posted = true;
+    mailbox_post(&fetch->worker->loop.mailbox, &fetch->mail);
+    return FETCH_WAIT;
 }
 
 /* 1xx: passed on; 101 changes everything. */
@@ -510,7 +518,7 @@ static void run(struct fetch *fetch)
             break;
         fetch->state = next;
     }
-    fetch->running = false;
+    fetch->running = fetch->starting = false;
 }
 
 /* ---- what wakes it ---- */
@@ -691,6 +699,7 @@ bool fetch_start(struct worker *worker, struct fetch_order *order)
     order->request->fetch = fetch;
     fetch->failure = prepare_request(fetch, order) ? LOCAL_NONE : LOCAL_OVERLOADED;
     fetch->state = FETCH_LEASE;
+    fetch->starting = true;
     run(fetch);
     return true;
 }

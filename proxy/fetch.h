@@ -28,6 +28,7 @@ struct fetch {
     /* machine */
     enum fetch_state state;
     bool running, released;
+    bool starting; /* inside fetch_start() */
     enum local failure;          /* set from outside or by a state: the loop goes to FAIL */
     struct request *leader;      /* borrowed; NULL once it has left */
     struct cache_fill *fill;     /* owned reference */

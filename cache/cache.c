@@ -134,13 +134,15 @@ static void hit_locked(struct cache_object *object, struct cache_find *found)
     found->object = cache_object_ref(object);
 }
 
-/* One that is being filled and is this request's variant, or may yet turn out to be. */
+/* One that is being filled and is this request's variant, or may yet turn out to be. Of many variants
+   on their way not all are looked at. */
 static struct cache_fill *find_fill_locked(struct cache_shard *shard,
-                                           const struct cache_query *query)
+                                           const struct cache_query *query, bool *too_many)
 {
     const struct cache_key *key = &query->key;
     const struct list_link *fills = cache_index_fills(shard, key);
     struct cache_fill *open = NULL;
+    unsigned others = 0;
     for (const struct list_link *at = fills->next; at != fills; at = at->next) {
         struct cache_fill *fill = weir_container(at, struct cache_fill, link);
         if (fill->key.hash != key->hash || !str_equal(fill->key.text, key->text))
@@ -149,7 +151,10 @@ static struct cache_fill *find_fill_locked(struct cache_shard *shard,
             open = fill;
         else if (cache_vary_matches(fill->head.vary, query->fields))
             return fill;
+        else if (++others == CACHE_VARIANTS_MOST)
+            break;
     }
+    *too_many = others == CACHE_VARIANTS_MOST;
     return open;
 }
 
@@ -175,18 +180,19 @@ static bool look_locked(struct cache_shard *shard, const struct cache_query *que
     *result = CACHE_ALONE;
     if (request->no_store)
         return true;
-    struct cache_fill *fill = find_fill_locked(shard, query);
-    if (fill != NULL) {
-        if (may_join(request)) {
-            found->fill = cache_fill_ref(fill);
-            *result = CACHE_JOIN;
-        }
-        return true;
+    bool too_many = false;
+    struct cache_fill *fill = find_fill_locked(shard, query, &too_many);
+    if (fill != NULL && may_join(request)) {
+        found->fill = cache_fill_ref(fill);
+        *result = CACHE_JOIN;
     }
+    if (fill != NULL || too_many)
+        return true;
     if (*spare == NULL)
         return false;
     found->fill = weir_take(spare);
-    found->hit_for_miss = cache_hit_for_miss_find_locked(shard, &query->key, query->now_ms);
+    found->hit_for_miss =
+        cache_hit_for_miss_find_locked(shard, &query->key, request->authorization, query->now_ms);
     found->fill->solo = found->hit_for_miss;
     found->fill->purges_before = shard->purges;
     if (!found->hit_for_miss)
@@ -232,11 +238,12 @@ enum cache_found cache_peek(struct cache *cache, const struct cache_query *query
     pthread_mutex_lock(&shard->lock);
     struct selection stored = select_stored_locked(shard, query);
     struct cache_fill *fill;
+    bool too_many;
     if (stored.object != NULL && stored.use == POLICY_FRESH) {
         hit_locked(stored.object, found);
         result = CACHE_HIT;
     } else if (join && may_join(query->request) &&
-               (fill = find_fill_locked(shard, query)) != NULL) {
+               (fill = find_fill_locked(shard, query, &too_many)) != NULL) {
         found->fill = cache_fill_ref(fill);
         result = CACHE_JOIN;
     }

@@ -239,15 +239,17 @@ struct cache_fill_head {
     int64_t content_length;    /* of the body that follows, -1: not known */
     bool
         bodiless; /* no body follows (HEAD, 204, 304): content_length, if >= 0, is only announced */
-    int64_t hit_for_miss_until_ms; /* not to be stored: until then nobody waits for a fetch of this
-                                      key; 0: they do at once */
+    /* When it came, and for how long nobody waits for a fetch of this key if it is good only for
+       who asked for it; 0: they do. */
+    int64_t now_ms, hit_for_miss_ms;
 };
 
 /* Publishes the head; once. False when memory is out: abort then. */
 bool cache_fill_set_head(struct cache_fill *fill, const struct cache_fill_head *head);
 /* The origin answered 304: readers are given this object instead (reference taken), and the fill
- * has ended. */
-void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object);
+ * has ended. Until then nobody waits for a fetch of this key if it is good only for who asked. */
+void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object,
+                           int64_t hit_for_miss_until_ms);
 
 /* Room for at most `want` more bytes of body, in place; *room 0 when the window of a pass is full
  * (on_readers follows). NULL when memory is out: abort then. Of a stored fill that outgrows

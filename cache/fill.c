@@ -143,7 +143,7 @@ static bool has_ended(const struct cache_fill *fill)
 }
 
 /* No lookup finds it from here. hit_for_miss_until_ms 0: others may wait for each other as before. */
-static void hide(struct cache_fill *fill, int64_t hit_for_miss_until_ms)
+static void hide(struct cache_fill *fill, enum policy_reason reason, int64_t hit_for_miss_until_ms)
 {
     if (fill->private)
         return;
@@ -151,8 +151,21 @@ static void hide(struct cache_fill *fill, int64_t hit_for_miss_until_ms)
     pthread_mutex_lock(&shard->lock);
     cache_index_remove_fill_locked(fill);
     if (hit_for_miss_until_ms > 0)
-        cache_hit_for_miss_set_locked(shard, &fill->key, hit_for_miss_until_ms);
+        cache_hit_for_miss_set_locked(shard, &fill->key, reason == POLICY_AUTHORIZATION,
+                                      hit_for_miss_until_ms);
     pthread_mutex_unlock(&shard->lock);
+}
+
+/* Until when the next requests for it need not wait for each other; 0: they may. */
+static int64_t hit_for_miss_until(const struct cache_fill_head *head, int64_t now_ms)
+{
+    return head->hit_for_miss_ms > 0 ? now_ms + head->hit_for_miss_ms : 0;
+}
+
+/* Whether it is good for more than who asked for it; policy_may_share() asks each. */
+static bool is_shareable(const struct cache_meta *meta)
+{
+    return meta->lifetime_s > 0 && !(meta->flags & CACHE_NO_CACHE);
 }
 
 /* Its head is to be stored: lookups may look at its variant, and nobody need go alone. */
@@ -163,7 +176,8 @@ static void welcome(struct cache_fill *fill)
     fill->vary_known = fill->head.vary.len > 0;
     if (fill->solo) {
         fill->solo = false;
-        cache_hit_for_miss_clear_locked(shard, &fill->key);
+        cache_hit_for_miss_clear_locked(shard, &fill->key,
+                                        fill->head.meta.flags & CACHE_FOR_AUTHORIZED);
         /* No purge could find it so far: any in its shard counts. */
         if (shard->purges == fill->purges_before)
             cache_index_add_fill_locked(shard, fill);
@@ -175,13 +189,13 @@ static void welcome(struct cache_fill *fill)
 
 static void become_pass(struct cache_fill *fill, enum policy_reason reason)
 {
-    hide(fill, fill->head.hit_for_miss_until_ms);
+    hide(fill, reason, hit_for_miss_until(&fill->head, fill->head.now_ms));
     if (reason == POLICY_NO_MEMORY)
         cache_budget_note_pass(fill->cache);
     pthread_mutex_lock(&fill->lock);
     fill->pass = fill->outgrew = true;
     fill->head.reason = reason;
-    atomic_store_explicit(&fill->forgets, true, memory_order_relaxed);
+    atomic_store_explicit(&fill->forgets, true, memory_order_seq_cst);
     tell_and_unlock(fill);
     cache_fill_poke(fill);
 }
@@ -246,6 +260,10 @@ static bool add_chunk(struct cache_fill *fill)
         size_t most = fill->pass ? cache_budget_pass_chunk(fill->cache) : CACHE_CHUNK_MOST;
         size = cache_body_next_chunk(fill->head.content_length, filled, most);
         bytes = alloc_for_body(fill, size);
+        if (bytes == NULL && fill->pass && size > CACHE_PASS_CHUNK_SHORT) {
+            size = CACHE_PASS_CHUNK_SHORT;
+            bytes = alloc_for_body(fill, size);
+        }
     }
     if (bytes == NULL)
         return false;
@@ -375,8 +393,9 @@ bool cache_fill_set_head(struct cache_fill *fill, const struct cache_fill_head *
         return false;
     }
     bool store = head.reason == POLICY_STORE && !fill->private;
-    if (!store)
-        hide(fill, head.hit_for_miss_until_ms);
+    bool share = store && is_shareable(&head.meta);
+    if (!share)
+        hide(fill, head.reason, hit_for_miss_until(&head, head.now_ms));
 
     pthread_mutex_lock(&fill->lock);
     fill->head = head;
@@ -384,18 +403,19 @@ bool cache_fill_set_head(struct cache_fill *fill, const struct cache_fill_head *
     fill->has_head = true;
     fill->pass = !store;
     fill->phase = CACHE_FILL_STREAMING;
-    atomic_store_explicit(&fill->forgets, !store && object == NULL, memory_order_relaxed);
+    atomic_store_explicit(&fill->forgets, !store && object == NULL, memory_order_seq_cst);
     tell_and_unlock(fill);
-    if (store && (head.vary.len > 0 || fill->solo))
+    if (share && (head.vary.len > 0 || fill->solo))
         welcome(fill);
     return true;
 }
 
-void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object)
+void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object,
+                           int64_t hit_for_miss_until_ms)
 {
     weir_check_magic(fill, FILL_MAGIC);
     weir_assert(fill->phase == CACHE_FILL_AWAITS_HEAD);
-    hide(fill, 0);
+    hide(fill, POLICY_STORE, is_shareable(&object->meta) ? 0 : hit_for_miss_until_ms);
     pthread_mutex_lock(&fill->lock);
     fill->object = cache_object_ref(object);
     fill->phase = CACHE_FILL_REPLACED;
@@ -427,7 +447,7 @@ bool cache_fill_is_held_up(const struct cache_fill *fill)
 
 void cache_fill_cut_slow(struct cache_fill *fill)
 {
-    atomic_store_explicit(&fill->cut_below, fill->held_below, memory_order_release);
+    atomic_store_explicit(&fill->cut_below, fill->held_below, memory_order_seq_cst);
     cache_fill_poke(fill);
 }
 
@@ -557,8 +577,11 @@ static void store(struct cache_fill *fill, struct cache_object *object)
     struct cache_object *gone = NULL;
     bool grow = false;
     pthread_mutex_lock(&shard->lock);
+    /* One that no purge could find counts any in its shard. */
+    bool purged = atomic_load_explicit(&fill->purged, memory_order_relaxed) ||
+                  (!fill->findable && shard->purges != fill->purges_before);
     cache_index_remove_fill_locked(fill);
-    if (!atomic_load_explicit(&fill->purged, memory_order_relaxed))
+    if (!purged)
         grow = cache_index_insert_locked(shard, weir_take(&object), &gone);
     pthread_mutex_unlock(&shard->lock);
     cache_object_release(&object);
@@ -580,7 +603,7 @@ void cache_fill_complete(struct cache_fill *fill, struct str trailers, int64_t n
     if (object != NULL)
         store(fill, object);
     else
-        hide(fill, 0);
+        hide(fill, fill->head.reason, fill->outgrew ? hit_for_miss_until(&fill->head, now_ms) : 0);
 
     /* Trailers may be dropped (RFC 9110 §6.5.1): they are, when memory is out. */
     char *copy = trailers.len > 0 ? cache_budget_alloc(fill->cache, trailers.len) : NULL;
@@ -598,7 +621,7 @@ void cache_fill_abort(struct cache_fill *fill, unsigned status, const char *deta
     weir_check_magic(fill, FILL_MAGIC);
     if (has_ended(fill))
         return;
-    hide(fill, 0);
+    hide(fill, POLICY_STORE, 0);
     atomic_fetch_add_explicit(&fill->cache->fills_aborted, 1, memory_order_relaxed);
     pthread_mutex_lock(&fill->lock);
     fill->abort_status = status;

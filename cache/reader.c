@@ -186,7 +186,7 @@ static void make_known(struct cache_crowd *crowd, bool last)
 
 static bool forgets(const struct cache_fill *fill)
 {
-    return atomic_load_explicit(&fill->forgets, memory_order_relaxed);
+    return atomic_load_explicit(&fill->forgets, memory_order_seq_cst);
 }
 
 /* A reader that had taken so much has gone on, or gone. */
@@ -211,10 +211,24 @@ static void queue_for_turn(struct cache_reader *reader)
     list_push_back(&reader->crowd->woken, &reader->wait_link);
 }
 
+/* Those for whom there are news: each has seen all there was when it began to wait, the first of them
+   the least. The state is set before the look at the news, as in cache_reader_wait. */
 static void wake_waiting(struct cache_crowd *crowd)
 {
-    while (!list_empty(&crowd->waiting))
-        queue_for_turn(weir_container(crowd->waiting.next, struct cache_reader, wait_link));
+    bool waits = !list_empty(&crowd->waiting);
+    atomic_store_explicit(&crowd->state, waits ? CACHE_CROWD_WAITING : CACHE_CROWD_QUIET,
+                          memory_order_seq_cst);
+    uint64_t news = atomic_load_explicit(&crowd->fill->news, memory_order_seq_cst);
+    while (!list_empty(&crowd->waiting)) {
+        struct cache_reader *reader =
+            weir_container(crowd->waiting.next, struct cache_reader, wait_link);
+        if (reader->seen == news)
+            return;
+        queue_for_turn(reader);
+    }
+    unsigned expected = CACHE_CROWD_WAITING;
+    atomic_compare_exchange_strong_explicit(&crowd->state, &expected, CACHE_CROWD_QUIET,
+                                            memory_order_seq_cst, memory_order_relaxed);
 }
 
 /* Those who hold back the others have to leave. They count until they have. */
@@ -232,7 +246,7 @@ static void cut_slow(struct cache_crowd *crowd, uint64_t below)
 
 static void do_what_the_fill_wants(struct cache_crowd *crowd)
 {
-    uint64_t below = atomic_load_explicit(&crowd->fill->cut_below, memory_order_acquire);
+    uint64_t below = atomic_load_explicit(&crowd->fill->cut_below, memory_order_seq_cst);
     if (!crowd->measured) {
         measure(crowd);
         make_known(crowd, false);
@@ -256,7 +270,6 @@ static void deliver_to_crowd(struct mail *mail)
 {
     struct cache_crowd *crowd = weir_container(mail, struct cache_crowd, mail);
     struct cache_fill *fill = crowd->fill;
-    atomic_store_explicit(&crowd->state, CACHE_CROWD_QUIET, memory_order_seq_cst);
     wake_waiting(crowd);
     if (forgets(fill))
         do_what_the_fill_wants(crowd);
@@ -323,6 +336,7 @@ bool cache_reader_attach(struct cache_reader *reader, struct cache_fill **from)
     if (crowd == NULL)
         crowd = add_crowd(fill, reader->mailbox);
     if (crowd == NULL) {
+        cache_budget_note_refused(fill->cache);
         cache_fill_release(&fill);
         return false;
     }

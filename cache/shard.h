@@ -16,7 +16,7 @@
 #define CACHE_FREQUENCY_MOST 3u
 #define CACHE_VARIANTS_MOST 64u
 #define CACHE_CHAIN_MOST 128u
-#define CACHE_FILL_LISTS 8u
+#define CACHE_FILL_LISTS 32u
 #define CACHE_GHOST_WAYS 8u
 #define CACHE_SECRET_BYTES 192u
 
@@ -125,7 +125,7 @@ static inline struct cache_object *cache_index_first_locked(const struct cache_s
 }
 
 /* Takes the caller's reference. What it replaces (same key, same vary) and what the bounds push out
-   is put before *gone. True: the table should * grow. */
+   is put before *gone. True: the table should grow. */
 bool cache_index_insert_locked(struct cache_shard *shard, struct cache_object *object,
                                struct cache_object **gone);
 /* Puts a successor into the place of `old`, in the eviction order too. Takes the caller's
@@ -158,12 +158,16 @@ void cache_evict(struct cache *cache, uint64_t bytes, uint64_t limit);
 
 /* ---- hitformiss.c ---- */
 
-/* Remembers that what this key gives is not to be stored. */
+/* Remembers that what this key gives is not to be shared; or, `authorized`, that what it gives to
+   requests with Authorization is not. */
 void cache_hit_for_miss_set_locked(struct cache_shard *shard, const struct cache_key *key,
-                                   int64_t until_ms);
-void cache_hit_for_miss_clear_locked(struct cache_shard *shard, const struct cache_key *key);
+                                   bool authorized, int64_t until_ms);
+/* It is shared after all; `authorized`: among those as well. */
+void cache_hit_for_miss_clear_locked(struct cache_shard *shard, const struct cache_key *key,
+                                     bool authorized);
+/* For a request with Authorization, or for one without. */
 bool cache_hit_for_miss_find_locked(const struct cache_shard *shard, const struct cache_key *key,
-                                    int64_t now_ms);
+                                    bool authorized, int64_t now_ms);
 unsigned cache_hit_for_miss_count_locked(const struct cache_shard *shard, int64_t now_ms);
 
 #endif

@@ -80,9 +80,8 @@ bool fetch_publish_head(struct fetch *fetch)
     out.reason = judge(fetch, head->status, http1_fields(head), &out.meta);
     if (!fetch->cacheable)
         out.reason = POLICY_METHOD;
-    if (fetch->route_cache->hit_for_miss_ms > 0)
-        out.hit_for_miss_until_ms =
-            fetch->worker->loop.now_ms + fetch->route_cache->hit_for_miss_ms;
+    out.now_ms = fetch->worker->loop.now_ms;
+    out.hit_for_miss_ms = fetch->route_cache->hit_for_miss_ms;
     if (!forward_response_block(head, worker_wall_s(), &block))
         return false;
     out.block = str_of(block.ptr, block.len);
@@ -158,7 +157,8 @@ enum freshen fetch_take_not_modified(struct fetch *fetch)
         return FRESHEN_NO_MEMORY;
     if (reason != POLICY_STORE)
         cache_purge(cache, &fetch->key); /* it may be given to who asked, and no longer be kept */
-    cache_fill_use_object(fetch->fill, object);
+    cache_fill_use_object(fetch->fill, object,
+                          fetch->worker->loop.now_ms + fetch->route_cache->hit_for_miss_ms);
     cache_object_release(&object);
     fetch->head.body = HTTP1_BODY_NONE;
     fetch->freshened = true;

@@ -282,6 +282,7 @@ static enum request_state lookup(struct request *request)
     if (weir_unlikely(request->head->method == METHOD_HEAD || request->directives.only_if_cached))
         return look_without_filling(request, &query);
     request->outcome = OUTCOME_MISS;
+    request->collapsed = false;
     switch (cache_lookup(request->worker->cache, &query, &found)) {
     case CACHE_HIT:
         return hit(request, &found);
@@ -344,6 +345,12 @@ static enum request_state take_replacement(struct request *request, const struct
     return REQUEST_DELIVER;
 }
 
+/* Its leader left before this request, which had found the fill, was attached. */
+static bool was_given_up(const struct request *request, const struct cache_view *view)
+{
+    return request->collapsed && view->abort_detail == local_row(LOCAL_CLIENT_GONE)->detail;
+}
+
 static enum request_state await_head(struct request *request)
 {
     struct cache_view view;
@@ -361,7 +368,8 @@ static enum request_state await_head(struct request *request)
             return take_replacement(request, &view);
         if (view.phase == CACHE_FILL_ABORTED) {
             leave_source(request);
-            return answer_failed_fill(request, &view);
+            return was_given_up(request, &view) ? REQUEST_LOOKUP
+                                                : answer_failed_fill(request, &view);
         }
     } while (!cache_reader_wait(&request->reader));
     return REQUEST_WAIT;
@@ -661,9 +669,9 @@ static void on_news(struct cache_reader *reader)
         return;
     }
     /* Its client is too slow for the others who read the same: what is queued for it will not be
-     * sent. */
+     * sent. One that had no turn yet has lost nothing. */
     request->blocked = request->whole_sent = false;
-    divert(request, REQUEST_FINISH);
+    divert(request, request->head_sent ? REQUEST_FINISH : leave_and_fetch_alone(request));
 }
 
 static void on_wait_due(struct wheel_timer *timer, int64_t now_ms)

@@ -16,7 +16,7 @@ struct fixture {
 struct watcher {
     struct cache_reader reader;
     struct fixture *fixture;
-    bool leaves_when_cut;
+    bool leaves_when_cut, waits_again;
 };
 
 static void on_news(struct cache_reader *reader)
@@ -25,6 +25,11 @@ static void on_news(struct cache_reader *reader)
     watcher->fixture->news++;
     if (reader->cut && watcher->leaves_when_cut)
         cache_reader_leave(reader);
+    if (watcher->waits_again) {
+        struct cache_view view;
+        cache_reader_view(reader, &view);
+        cache_reader_wait(reader);
+    }
 }
 
 static void on_readers(void *writer)
@@ -261,7 +266,7 @@ static void test_304_gives_readers_the_object(void **state)
     struct watcher w;
     watch(f, &w, fill);
     struct cache_object *object = cache_object_private(200, STR("A: b\r\n"), STR("body"));
-    cache_fill_use_object(fill, object);
+    cache_fill_use_object(fill, object, 0);
     cache_fill_end_writer(&fill);
     struct cache_view view = view_of(&w);
     assert_int_equal(view.phase, CACHE_FILL_REPLACED);
@@ -455,7 +460,7 @@ static void test_the_slow_one_is_cut(void **state)
     cache_reader_leave(&fast.reader);
 }
 
-/* 200 readers are woken by one message, some at a time. */
+/* 200 readers are woken by one message, some at a time, and once. */
 static void test_one_message_wakes_all(void **state)
 {
     struct fixture *f = *state;
@@ -463,12 +468,13 @@ static void test_one_message_wakes_all(void **state)
     static struct watcher w[200];
     for (unsigned i = 0; i < weir_count(w); i++) {
         watch(f, &w[i], fill);
+        w[i].waits_again = true;
         wait_for_more(&w[i]);
     }
     assert_true(give_head(fill, (struct answer){.lifetime_s = 60, .length = 10}));
     mailbox_run_local(&f->mailbox);
     assert_in_range(f->news, 1, weir_count(w) / 2);
-    for (unsigned turn = 0; turn < 8 && f->news < weir_count(w); turn++)
+    for (unsigned turn = 0; turn < 20; turn++)
         mailbox_run_foreign(&f->mailbox);
     assert_int_equal(f->news, weir_count(w));
     for (unsigned i = 0; i < weir_count(w); i++)
@@ -489,7 +495,7 @@ static void give_not_stored(struct cache_fill *fill, int64_t until_ms)
     struct cache_fill_head head = {.meta.status = 200,
                                    .reason = POLICY_NO_STORE,
                                    .content_length = 0,
-                                   .hit_for_miss_until_ms = until_ms};
+                                   .hit_for_miss_ms = until_ms};
     assert_true(cache_fill_set_head(fill, &head));
     cache_fill_complete(fill, STR(""), 0);
     cache_fill_end_writer(&fill);
@@ -525,6 +531,66 @@ static void test_hit_for_miss(void **state)
     assert_false(is_hit(f->cache, URL, 5000));
     cache_watch_memory(f->cache, 6000);
     assert_int_equal(stats_of(f->cache).hit_for_miss, 0);
+}
+
+/* What is stored only to be validated each time is of no use to those who wait either; and what a
+   request with Authorization is given tells nothing of the others. */
+static void test_hit_for_miss_of_what_nobody_shares(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = lead_again(f, false, 1000);
+    struct cache_fill_head head = {.meta = {.status = 200, .flags = CACHE_HAS_VALIDATOR},
+                                   .reason = POLICY_STORE,
+                                   .content_length = 0,
+                                   .now_ms = 1000,
+                                   .hit_for_miss_ms = 1000};
+    assert_true(cache_fill_set_head(fill, &head));
+    struct cache_fill *beside = lead_again(f, true, 1000);
+    cache_fill_complete(fill, STR(""), 1000);
+    cache_fill_end_writer(&fill);
+    cache_fill_end_writer(&beside);
+    assert_int_equal(stats_of(f->cache).objects, 1);
+
+    struct cache_find found;
+    struct policy_request authorized = plain_request;
+    authorized.authorization = true;
+    struct ask plain = {.url = "http://f.example/auth"}, other = plain;
+    other.request = &authorized;
+    assert_int_equal(ask(f->cache, other, &found), CACHE_LEAD);
+    head.reason = POLICY_AUTHORIZATION;
+    assert_true(cache_fill_set_head(found.fill, &head));
+    cache_fill_end_writer(&found.fill);
+    assert_int_equal(ask(f->cache, other, &found), CACHE_LEAD);
+    assert_true(found.hit_for_miss);
+    cache_fill_end_writer(&found.fill);
+    assert_int_equal(ask(f->cache, plain, &found), CACHE_LEAD);
+    assert_false(found.hit_for_miss);
+    cache_fill_end_writer(&found.fill);
+}
+
+/* Requests for ever new variants do not make lookups longer and longer. */
+static void test_variants_on_their_way_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fills[100];
+    struct cache_find found;
+    unsigned count = 0;
+    enum cache_found result = CACHE_LEAD;
+    for (; count < weir_count(fills); count++) {
+        char language[8];
+        snprintf(language, sizeof(language), "l%u", count);
+        result = ask(f->cache, (struct ask){.url = URL, .language = language}, &found);
+        if (result != CACHE_LEAD)
+            break;
+        fills[count] = found.fill;
+        assert_true(give_head(
+            found.fill,
+            (struct answer){.lifetime_s = 60, .length = 1, .language = language, .vary = true}));
+    }
+    assert_int_equal(result, CACHE_ALONE);
+    assert_int_equal(count, 64);
+    while (count > 0)
+        cache_fill_end_writer(&fills[--count]);
 }
 
 /* More keys than a set holds: the oldest is forgotten, the others are not. */
@@ -724,6 +790,8 @@ int main(void)
         TEST(test_the_slow_one_is_cut),
         TEST(test_one_message_wakes_all),
         TEST(test_hit_for_miss),
+        TEST(test_hit_for_miss_of_what_nobody_shares),
+        TEST(test_variants_on_their_way_are_bounded),
         TEST(test_hit_for_miss_is_bounded),
         TEST(test_what_the_memory_is_used_for),
         TEST(test_short_of_memory),

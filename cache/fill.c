@@ -145,8 +145,9 @@ static bool has_ended(const struct cache_fill *fill)
 /* No lookup finds it from here. hit_for_miss_until_ms 0: others may wait for each other as before. */
 static void hide(struct cache_fill *fill, enum policy_reason reason, int64_t hit_for_miss_until_ms)
 {
-    if (fill->private)
+    if (fill->private || (fill->hidden && hit_for_miss_until_ms == 0))
         return;
+    fill->hidden = true;
     struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
     pthread_mutex_lock(&shard->lock);
     cache_index_remove_fill_locked(fill);

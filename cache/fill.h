@@ -56,6 +56,7 @@ struct cache_fill {
     char *tail;
     uint64_t tail_end;   /* offset in the body */
     uint64_t held_below; /* there was no room: readers that have taken less hold it */
+    bool hidden;         /* not findable, and never will be again */
     /* guarded by the shard's lock */
     struct list_link link; /* in its shard, while it is findable */
     bool findable;

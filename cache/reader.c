@@ -291,9 +291,9 @@ static struct cache_crowd *find_crowd(struct cache_fill *fill, const struct mail
     return crowd;
 }
 
+/* It is zeroed. */
 static void init_crowd(struct cache_crowd *crowd, struct cache_fill *fill, struct mailbox *mailbox)
 {
-    memset(crowd, 0, sizeof(*crowd));
     crowd->fill = fill;
     crowd->mailbox = mailbox;
     crowd->mail.deliver = deliver_to_crowd;
@@ -312,6 +312,7 @@ static struct cache_crowd *add_crowd(struct cache_fill *fill, struct mailbox *ma
         crowd = cache_budget_alloc(fill->cache, sizeof(*crowd));
         if (crowd == NULL)
             return NULL;
+        memset(crowd, 0, sizeof(*crowd));
     }
     pthread_mutex_lock(&fill->lock);
     struct cache_crowd *newest = atomic_load_explicit(&fill->crowds, memory_order_relaxed);

@@ -62,20 +62,34 @@ static json_t *worker_latency(const struct weir *weir, size_t offset)
     return out;
 }
 
-static json_t *requests(const struct weir *weir)
+/* Read once, so that requests.total is the sum of the outcomes in every answer. */
+struct outcome_counts {
+    uint64_t of[OUTCOMES], total;
+};
+
+static struct outcome_counts read_outcomes(const struct weir *weir)
+{
+    struct outcome_counts out = {.total = 0};
+
+    for (unsigned i = 0; i < OUTCOMES; i++) {
+        out.of[i] = SUM_ROW(weir, outcomes, i);
+        out.total += out.of[i];
+    }
+    return out;
+}
+
+static json_t *requests(const struct weir *weir, const struct outcome_counts *outcomes)
 {
     static const char *const classes[] = {"1xx", "2xx", "3xx", "4xx", "5xx"};
     /* A request that finishes in between must not make the difference negative. */
-    uint64_t finished = SUM(weir, finished), started = SUM(weir, started), total = 0;
+    uint64_t finished = SUM(weir, finished), started = SUM(weir, started);
     json_t *out = json_object(), *status = json_object(), *rejected = json_object();
 
-    for (unsigned i = 0; i < OUTCOMES; i++)
-        total += SUM_ROW(weir, outcomes, i);
     for (unsigned i = 0; i < weir_count(classes); i++)
         set(status, classes[i], SUM_ROW(weir, status, i + 1));
     for (unsigned i = HTTP1_OK + 1; i < HTTP1_ERRORS; i++)
         set(rejected, http1_error_row((enum http1_error)i)->counter, SUM_ROW(weir, rejected, i));
-    set(out, "total", total);
+    set(out, "total", outcomes->total);
     set(out, "in_flight", started > finished ? started - finished : 0);
     json_object_set_new(out, "status", status);
     set(out, "interim", SUM(weir, interim));
@@ -120,14 +134,14 @@ static json_t *cache_shortage(const struct cache_stats *stats)
     return out;
 }
 
-static json_t *cache(const struct weir *weir)
+static json_t *cache(const struct weir *weir, const struct outcome_counts *outcomes)
 {
     json_t *out = json_object();
     struct cache_stats stats;
 
     cache_read_stats(weir->cache, &stats);
     for (unsigned i = 0; i < OUTCOMES; i++)
-        set(out, outcome_counter((enum outcome)i), SUM_ROW(weir, outcomes, i));
+        set(out, outcome_counter((enum outcome)i), outcomes->of[i]);
     set(out, "stored", stats.stored);
     set(out, "evicted", stats.evicted);
     set(out, "evicted_small", stats.evicted_small);
@@ -253,15 +267,16 @@ char *admin_stats_json(struct weir *weir)
     json_t *out = json_object();
     /* First: a connection that is seen to be closed has had its requests counted. */
     json_t *connected = connections(weir);
+    struct outcome_counts outcomes = read_outcomes(weir);
     int64_t uptime_ms = (base_clock_mono_us() - weir->started_us) / 1000;
     char *text;
 
     json_object_set_new(out, "version", json_string(WEIR_VERSION));
     json_object_set_new(out, "uptime_s", json_real((double)uptime_ms / 1000));
     set(out, "workers", weir->workers_count);
-    json_object_set_new(out, "requests", requests(weir));
+    json_object_set_new(out, "requests", requests(weir, &outcomes));
     json_object_set_new(out, "connections", connected);
-    json_object_set_new(out, "cache", cache(weir));
+    json_object_set_new(out, "cache", cache(weir, &outcomes));
     json_object_set_new(
         out, "latency_us",
         json_pack("{s:o, s:o}", "hit", worker_latency(weir, offsetof(struct worker, stats.hit_us)),

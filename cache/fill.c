@@ -137,11 +137,6 @@ static void tell_and_unlock(struct cache_fill *fill)
     cache_fill_wake(fill);
 }
 
-static bool has_ended(const struct cache_fill *fill)
-{
-    return fill->phase != CACHE_FILL_AWAITS_HEAD && fill->phase != CACHE_FILL_STREAMING;
-}
-
 /* No lookup finds it from here. hit_for_miss_until_ms 0: others may wait for each other as before. */
 static void hide(struct cache_fill *fill, enum policy_reason reason, int64_t hit_for_miss_until_ms)
 {
@@ -158,9 +153,9 @@ static void hide(struct cache_fill *fill, enum policy_reason reason, int64_t hit
 }
 
 /* Until when the next requests for it need not wait for each other; 0: they may. */
-static int64_t hit_for_miss_until(const struct cache_fill_head *head, int64_t now_ms)
+static int64_t hit_for_miss_until(int64_t now_ms, int64_t hit_for_miss_ms)
 {
-    return head->hit_for_miss_ms > 0 ? now_ms + head->hit_for_miss_ms : 0;
+    return hit_for_miss_ms > 0 ? now_ms + hit_for_miss_ms : 0;
 }
 
 /* Whether it is good for more than who asked for it; policy_may_share() asks each. */
@@ -190,7 +185,7 @@ static void welcome(struct cache_fill *fill)
 
 static void become_pass(struct cache_fill *fill, enum policy_reason reason)
 {
-    hide(fill, reason, hit_for_miss_until(&fill->head, fill->head.now_ms));
+    hide(fill, reason, hit_for_miss_until(fill->head.now_ms, fill->head.hit_for_miss_ms));
     if (reason == POLICY_NO_MEMORY)
         cache_budget_note_pass(fill->cache);
     pthread_mutex_lock(&fill->lock);
@@ -396,7 +391,7 @@ bool cache_fill_set_head(struct cache_fill *fill, const struct cache_fill_head *
     bool store = head.reason == POLICY_STORE && !fill->private;
     bool share = store && is_shareable(&head.meta);
     if (!share)
-        hide(fill, head.reason, hit_for_miss_until(&head, head.now_ms));
+        hide(fill, head.reason, hit_for_miss_until(head.now_ms, head.hit_for_miss_ms));
 
     pthread_mutex_lock(&fill->lock);
     fill->head = head;
@@ -411,12 +406,13 @@ bool cache_fill_set_head(struct cache_fill *fill, const struct cache_fill_head *
     return true;
 }
 
-void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object,
-                           int64_t hit_for_miss_until_ms)
+void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object, int64_t now_ms,
+                           int64_t hit_for_miss_ms)
 {
     weir_check_magic(fill, FILL_MAGIC);
     weir_assert(fill->phase == CACHE_FILL_AWAITS_HEAD);
-    hide(fill, POLICY_STORE, is_shareable(&object->meta) ? 0 : hit_for_miss_until_ms);
+    hide(fill, POLICY_STORE,
+         is_shareable(&object->meta) ? 0 : hit_for_miss_until(now_ms, hit_for_miss_ms));
     pthread_mutex_lock(&fill->lock);
     fill->object = cache_object_ref(object);
     fill->phase = CACHE_FILL_REPLACED;
@@ -604,7 +600,8 @@ void cache_fill_complete(struct cache_fill *fill, struct str trailers, int64_t n
     if (object != NULL)
         store(fill, object);
     else
-        hide(fill, fill->head.reason, fill->outgrew ? hit_for_miss_until(&fill->head, now_ms) : 0);
+        hide(fill, fill->head.reason,
+             fill->outgrew ? hit_for_miss_until(now_ms, fill->head.hit_for_miss_ms) : 0);
 
     /* Trailers may be dropped (RFC 9110 §6.5.1): they are, when memory is out. */
     char *copy = trailers.len > 0 ? cache_budget_alloc(fill->cache, trailers.len) : NULL;
@@ -620,7 +617,7 @@ void cache_fill_complete(struct cache_fill *fill, struct str trailers, int64_t n
 void cache_fill_abort(struct cache_fill *fill, unsigned status, const char *detail)
 {
     weir_check_magic(fill, FILL_MAGIC);
-    if (has_ended(fill))
+    if (cache_fill_is_over(fill->phase))
         return;
     hide(fill, POLICY_STORE, 0);
     atomic_fetch_add_explicit(&fill->cache->fills_aborted, 1, memory_order_relaxed);

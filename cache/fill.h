@@ -101,6 +101,11 @@ struct cache_fill {
     char key_text[];
 };
 
+static inline bool cache_fill_is_over(enum cache_fill_phase phase)
+{
+    return phase != CACHE_FILL_AWAITS_HEAD && phase != CACHE_FILL_STREAMING;
+}
+
 /* Not findable yet. key NULL: private. NULL when memory is out. */
 struct cache_fill *cache_fill_new(struct cache *cache, const struct cache_key *key);
 

@@ -399,7 +399,7 @@ void cache_reader_view(struct cache_reader *reader, struct cache_view *view)
     if (view->object != NULL)
         view->vary = cache_object_vary(view->object);
     pthread_mutex_unlock(&fill->lock);
-    reader->over = view->phase != CACHE_FILL_AWAITS_HEAD && view->phase != CACHE_FILL_STREAMING;
+    reader->over = cache_fill_is_over(view->phase);
 }
 
 unsigned cache_reader_pieces(struct cache_reader *reader, uint64_t offset, struct iovec *pieces,

@@ -157,8 +157,8 @@ enum freshen fetch_take_not_modified(struct fetch *fetch)
         return FRESHEN_NO_MEMORY;
     if (reason != POLICY_STORE)
         cache_purge(cache, &fetch->key); /* it may be given to who asked, and no longer be kept */
-    cache_fill_use_object(fetch->fill, object,
-                          fetch->worker->loop.now_ms + fetch->route_cache->hit_for_miss_ms);
+    cache_fill_use_object(fetch->fill, object, fetch->worker->loop.now_ms,
+                          fetch->route_cache->hit_for_miss_ms);
     cache_object_release(&object);
     fetch->head.body = HTTP1_BODY_NONE;
     fetch->freshened = true;

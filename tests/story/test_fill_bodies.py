@@ -1,10 +1,8 @@
 """Bodies that a fill cannot keep: too large, without an end, or none where bytes come all the same."""
 
-import threading
-
 import pytest
 
-from weirtest import SANITIZED, SLOW, cacheable, chunk, held, respond, response_bytes, wait_for
+from weirtest import SANITIZED, SLOW, Watched, cacheable, chunk, held, respond, response_bytes, wait_for
 
 PIECE = bytes(range(251)) * 261  # of a length that no power of two divides: a moved piece shows
 MIB = 1 << 20
@@ -49,36 +47,6 @@ class FlowReader:
             self.length += len(data)
 
 
-class Sampler:
-    """Looks at the cache's counters again and again, and keeps the most bytes it has seen."""
-
-    def __init__(self, weir):
-        self.weir = weir
-        self.most = 0
-        self.samples = 0
-        self.error = None
-        self.stop = threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self):
-        try:
-            while not self.stop.wait(0.01):
-                cache = self.weir.stats()["cache"]
-                self.most = max(self.most, cache["bytes"])
-                self.samples += 1
-        except Exception as error:  # shown by the story, never lost in a thread
-            self.error = error
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join()
-        assert self.error is None, self.error
-
-
 def open_reader(weir, target="/a"):
     client = weir.client()
     client.request("GET", target)
@@ -98,7 +66,7 @@ def test_a_gigabyte_is_announced(start):
     origin = start.origin(Flow(response_bytes(200, b"", [("Cache-Control", "max-age=60"),
                                                          ("Content-Length", str(1 << 30))])))
     weir = start.weir(origin, cache={"memory": "4MiB"})
-    with Sampler(weir) as sampler:
+    with Watched(weir) as sampler:
         reader = open_reader(weir)
         assert reader.response.cache_status()["detail"] == "too-large"
         reader.read((32 if SANITIZED else 256) * MIB)
@@ -115,7 +83,7 @@ def test_a_body_without_an_end_outgrows_the_cache(start):
     flow = Flow.chunked()
     origin = start.origin(flow)
     weir = start.weir(origin, cache={"memory": "8MiB", "max_object": "1MiB"})
-    with Sampler(weir) as sampler:
+    with Watched(weir) as sampler:
         reader = open_reader(weir)
         reader.read((16 if SANITIZED else 64) * MIB)
         origin.script = cacheable(b"short")

@@ -6,45 +6,12 @@ import threading
 
 import pytest
 
-from weirtest import cacheable, patterned, respond, response_bytes, wait_for
+from weirtest import Watched, cacheable, patterned, respond, response_bytes, wait_for
 
 MIB = 1 << 20
 SHORT = "cache.memory ("  # how the line at the begin of an episode names it
 ENOUGH = "cache.memory suffices again"
 PATIENT = {"send_timeout": "10h", "min_send_rate": "0B"}  # slow readers are what this is about
-
-
-class Watched:
-    """A weir whose cache's bytes are compared with the limit all the time, on a thread of their own."""
-
-    def __init__(self, weir):
-        self.weir = weir
-        self.samples = 0
-        self.most = 0
-        self.wrong = None
-        self.stop = threading.Event()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-
-    def _watch(self):
-        try:
-            while not self.stop.wait(0.005) and not self.wrong:
-                cache = self.weir.stats()["cache"]
-                self.samples += 1
-                self.most = max(self.most, cache["bytes"])
-                if cache["bytes"] > cache["memory_limit"]:
-                    self.wrong = f"{cache['bytes']} bytes of {cache['memory_limit']}: {cache['memory']}"
-        except Exception as error:  # shown by the story, never lost in a thread
-            self.wrong = repr(error)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join()
-        assert self.wrong is None, self.wrong
-        assert self.samples > 0
 
 
 def expect_sums(weir):

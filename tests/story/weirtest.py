@@ -1084,6 +1084,39 @@ class Weir:
             self.process.wait()
 
 
+class Watched:
+    """A weir whose cache's bytes are compared with the limit all the time, on a thread of their own."""
+
+    def __init__(self, weir):
+        self.weir = weir
+        self.samples = 0
+        self.most = 0
+        self.wrong = None
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self):
+        try:
+            while not self.stop.wait(0.005) and not self.wrong:
+                cache = self.weir.stats()["cache"]
+                self.samples += 1
+                self.most = max(self.most, cache["bytes"])
+                if cache["bytes"] > cache["memory_limit"]:
+                    self.wrong = f"{cache['bytes']} bytes of {cache['memory_limit']}: {cache['memory']}"
+        except Exception as error:  # shown by the story, never lost in a thread
+            self.wrong = repr(error)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join()
+        assert self.wrong is None, self.wrong
+        assert self.samples > 0
+
+
 def run_weir(*args, env=None, stdin=None, cwd=None, timeout_s=None):
     """Runs a weir command to its end."""
     return subprocess.run([binary()] + list(args), capture_output=True, text=True, cwd=cwd,

@@ -415,6 +415,7 @@ void log_write_paced(struct log_pace *pace, int64_t now_ms, enum log_level level
     X(SET_COOKIE, "Set-Cookie")                                                                    \
     X(TE, "TE")                                                                                    \
     X(TRACEPARENT, "traceparent")                                                                  \
+    X(TRACESTATE, "tracestate")                                                                    \
     X(TRAILER, "Trailer")                                                                          \
     X(TRANSFER_ENCODING, "Transfer-Encoding")                                                      \
     X(UPGRADE, "Upgrade")                                                                          \
@@ -423,7 +424,8 @@ void log_write_paced(struct log_pace *pace, int64_t now_ms, enum log_level level
     X(VIA, "Via")                                                                                  \
     X(X_FORWARDED_FOR, "X-Forwarded-For")                                                          \
     X(X_FORWARDED_HOST, "X-Forwarded-Host")                                                        \
-    X(X_FORWARDED_PROTO, "X-Forwarded-Proto")
+    X(X_FORWARDED_PROTO, "X-Forwarded-Proto")                                                      \
+    X(X_REQUEST_ID, "X-Request-ID")
 
 enum field_id {
     FIELD_OTHER,

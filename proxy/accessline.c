@@ -75,8 +75,14 @@ static void format_json(const struct access_entry *entry, const char *time_text,
     append_number(out, STR("ttl"), entry->ttl_s > 0 ? (uint64_t)entry->ttl_s : 0);
     append_text(out, STR("route"), str_from(entry->route));
     append_text(out, STR("upstream"), str_from(entry->upstream));
+    append_number(out, STR("queue_us"), entry->phases.queue_us);
+    append_number(out, STR("connect_us"), entry->phases.connect_us);
+    append_number(out, STR("first_byte_us"), entry->phases.first_byte_us);
+    append_number(out, STR("body_us"), entry->phases.body_us);
     append_number(out, STR("total_us"), (uint64_t)entry->total_us);
     append_number(out, STR("retries"), entry->retries);
+    append_text(out, STR("request_id"), entry->request_id);
+    append_text(out, STR("trace_id"), entry->trace_id);
     append_text(out, STR("user_agent"), entry->user_agent);
     append_text(out, STR("referer"), entry->referer);
     append_text(out, STR("version"), entry->minor == 0 ? STR("HTTP/1.0") : STR("HTTP/1.1"));

@@ -272,7 +272,7 @@ static const char *cache_word(enum outcome outcome)
     return words[outcome];
 }
 
-void access_log_write(struct worker *worker, const struct request *request, int64_t now_us)
+void access_log_write(struct worker *worker, struct request *request, int64_t now_us)
 {
     struct access_ring *ring = worker->access;
     const struct http1_head *head = request->head;
@@ -291,8 +291,11 @@ void access_log_write(struct worker *worker, const struct request *request, int6
         .ttl_s = request->ttl_s,
         .route = request->route ? request->route->name : NULL,
         .upstream = request->upstream_address,
+        .phases = request->phases,
         .total_us = now_us > request->started_us ? now_us - request->started_us : 0,
         .retries = request->retries,
+        .request_id = trace_request_id(request),
+        .trace_id = trace_id(request),
         .user_agent = request_field(request, FIELD_USER_AGENT),
         .referer = request_field(request, FIELD_REFERER),
     };

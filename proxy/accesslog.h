@@ -17,8 +17,10 @@ struct access_entry {
     const char *cache;
     int64_t ttl_s;
     const char *route, *upstream;
+    struct phases phases;
     int64_t total_us;
     unsigned retries;
+    struct str request_id, trace_id;
 };
 
 /* Room for the longest line that access_log_write() makes: every byte of the client's escaped. */

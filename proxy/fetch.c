@@ -31,6 +31,17 @@ size_t fetch_bytes(const struct conf *conf)
     return sizeof(struct fetch) + conf->limits.headers * sizeof(struct field) + ARENA_ROOM;
 }
 
+static struct upstream_stats *upstream_stats(const struct fetch *fetch)
+{
+    return &fetch->worker->stats.upstreams[fetch->upstream->index];
+}
+
+/* Since then; a phase ends. */
+static uint64_t elapsed_us(int64_t since_us, int64_t now_us)
+{
+    return now_us > since_us ? (uint64_t)(now_us - since_us) : 0;
+}
+
 /* ---- LEASE, CONNECT ---- */
 
 static enum fetch_state use_grant(struct fetch *fetch, enum pool_grant grant)
@@ -68,12 +79,17 @@ static enum fetch_state lease(struct fetch *fetch)
 
     fetch->got_byte = false;
     fetch->lease_waits = grant == POOL_WAITING;
+    if (fetch->lease_waits)
+        fetch->since_us = base_clock_mono_us();
     return use_grant(fetch, grant);
 }
 
 static enum fetch_state await_lease(struct fetch *fetch)
 {
-    return fetch->lease_waits ? FETCH_WAIT : use_grant(fetch, fetch->lease.grant);
+    if (fetch->lease_waits)
+        return FETCH_WAIT;
+    fetch->phases.queue_us += elapsed_us(fetch->since_us, base_clock_mono_us());
+    return use_grant(fetch, fetch->lease.grant);
 }
 
 static enum fetch_state try_next_address(struct fetch *fetch, enum local failure)
@@ -86,6 +102,7 @@ static enum fetch_state try_next_address(struct fetch *fetch, enum local failure
 
 static enum fetch_state connect_out(struct fetch *fetch)
 {
+    fetch->since_us = base_clock_mono_us();
     if (net_conn_connect(&fetch->conn, &fetch->worker->loop, &fetch->lease.address, on_conn) != 0)
         return try_next_address(fetch, LOCAL_CONNECT_FAILED);
     fetch_set_deadline(fetch, fetch_timeouts(fetch)->connect_ms, LOCAL_CONNECT_TIMEOUT);
@@ -97,12 +114,15 @@ static enum fetch_state await_connect(struct fetch *fetch)
     if (fetch->conn.connecting)
         return FETCH_WAIT;
     fetch_clear_deadline(fetch);
+    fetch->phases.connect_us += elapsed_us(fetch->since_us, base_clock_mono_us());
     if (fetch->conn.error) {
-        log_debug("connecting to %s: %s", fetch->lease.address_text, strerror(fetch->conn.error));
+        log_debug("connecting to %s for request %.*s: %s", fetch->lease.address_text,
+                  (int)fetch->request_id.len, fetch->request_id.ptr, strerror(fetch->conn.error));
         net_conn_close(&fetch->conn, false);
         return try_next_address(fetch, fetch->conn.error == ETIMEDOUT ? LOCAL_CONNECT_TIMEOUT
                                                                       : LOCAL_CONNECT_FAILED);
     }
+    histogram_add(&upstream_stats(fetch)->connect_us, fetch->phases.connect_us);
     pool_opened(&fetch->lease, &fetch->pool_conn, fetch->conn.fd, fetch->worker->loop.now_ms);
     return FETCH_SEND;
 }
@@ -112,6 +132,7 @@ static enum fetch_state await_connect(struct fetch *fetch)
 static void sent_whole(struct fetch *fetch)
 {
     fetch->body_sent = true;
+    fetch->since_us = fetch->has_body ? base_clock_mono_us() : fetch->requested_us;
     if (fetch->state < FETCH_READ_BODY && !fetch->head_begun)
         fetch_set_deadline(fetch, fetch_timeouts(fetch)->first_byte_ms, LOCAL_FIRST_BYTE_TIMEOUT);
 }
@@ -121,6 +142,8 @@ static enum fetch_state send_head(struct fetch *fetch)
     struct net_piece piece = {fetch->request_head.ptr, fetch->request_head.len, true};
 
     fetch->requested_ms = fetch->worker->loop.now_ms;
+    fetch->requested_us = base_clock_mono_us();
+    histogram_add(&upstream_stats(fetch)->queue_us, fetch->phases.queue_us);
     if (net_conn_send(&fetch->conn, &piece, 1) == NET_SENT_FAILED)
         return fetch_fail(fetch, LOCAL_ORIGIN_CLOSED);
     fetch->head_sent = true;
@@ -317,7 +340,8 @@ static enum fetch_state parse_head(struct fetch *fetch)
                                         &fetch->worker->head_limits, fetch->method);
 
     if (used < 0) {
-        log_info("reading a response of %s: %s; answered 502", fetch_address(fetch),
+        log_info("reading a response of %s to request %.*s: %s; answered 502", fetch_address(fetch),
+                 (int)fetch->request_id.len, fetch->request_id.ptr,
                  http1_error_row((enum http1_error) - used)->text);
         return fetch_fail(fetch, LOCAL_ORIGIN_MALFORMED);
     }
@@ -331,6 +355,15 @@ static enum fetch_state parse_head(struct fetch *fetch)
     fetch->input.ptr += used;
     fetch->input.len -= (size_t)used;
     return fetch->head.status < 200 ? take_interim(fetch) : take_head(fetch);
+}
+
+/* Of the final head or of a 1xx: the last one counts. An answer may begin before its request's body
+ * has ended. */
+static void note_first_byte(struct fetch *fetch)
+{
+    fetch->first_byte_us = base_clock_mono_us();
+    fetch->phases.first_byte_us =
+        fetch->body_sent ? elapsed_us(fetch->since_us, fetch->first_byte_us) : 0;
 }
 
 static enum fetch_state read_head(struct fetch *fetch)
@@ -349,6 +382,7 @@ static enum fetch_state read_head(struct fetch *fetch)
         return fetch_fail(fetch, fetch->got_byte ? LOCAL_ORIGIN_CUT : LOCAL_ORIGIN_CLOSED);
     fetch->got_byte = true;
     if (!fetch->head_begun) {
+        note_first_byte(fetch);
         fetch->head_begun = true;
         fetch_set_deadline(fetch, fetch_timeouts(fetch)->between_bytes_ms,
                            LOCAL_FIRST_BYTE_TIMEOUT);
@@ -388,12 +422,15 @@ static enum fetch_state complete(struct fetch *fetch)
 {
     bool reusable = fetch->reusable && fetch->body_sent && !fetch->upload_broken &&
                     fetch->conn.bev == NULL && !fetch->conn.peer_closed;
-    int64_t now_ms = fetch->worker->loop.now_ms;
+    int64_t now_ms = fetch->worker->loop.now_ms, now_us = base_clock_mono_us();
 
     fetch_clear_deadline(fetch);
+    fetch->phases.body_us = elapsed_us(fetch->first_byte_us, now_us);
+    histogram_add(&upstream_stats(fetch)->first_byte_us, fetch->phases.first_byte_us);
+    histogram_add(&upstream_stats(fetch)->body_us, fetch->phases.body_us);
     if (!fetch->freshened)
         cache_fill_complete(fetch->fill, fetch->trailers, now_ms);
-    pool_count_request(fetch->server, false, (uint64_t)(now_ms - fetch->requested_ms) * 1000);
+    pool_count_request(fetch->server, false, elapsed_us(fetch->requested_us, now_us));
     if (fetch->close_reason == POOL_CLOSE_ERROR)
         fetch->close_reason = POOL_CLOSE_ORIGIN_CLOSE;
     give_back(fetch, reusable);
@@ -446,7 +483,7 @@ static enum fetch_state fail_or_retry(struct fetch *fetch)
     row = local_row(fetch->failure);
     if (fetch->failure != LOCAL_CLIENT_GONE && fetch->head_sent)
         pool_count_request(fetch->server, true,
-                           (uint64_t)(fetch->worker->loop.now_ms - fetch->requested_ms) * 1000);
+                           elapsed_us(fetch->requested_us, base_clock_mono_us()));
     cache_fill_abort(fetch->fill, row->status, row->detail);
     end_lease(fetch, close_reason(fetch));
     return FETCH_RELEASE;
@@ -463,12 +500,20 @@ static void free_fetch(struct fetch *fetch)
     worker_session_ended(worker);
 }
 
-static enum fetch_state release(struct fetch *fetch)
+/* The leader hears of it for the last time. */
+static void report(struct fetch *fetch)
 {
+    struct fetch_report out = {
+        .retries = fetch->retries, .address = fetch_address(fetch), .phases = fetch->phases};
     struct request *leader = weir_take(&fetch->leader);
 
     if (leader)
-        request_on_fetch_end(leader, fetch->retries, fetch_address(fetch));
+        request_on_fetch_end(leader, &out);
+}
+
+static enum fetch_state release(struct fetch *fetch)
+{
+    report(fetch);
     tunnel_free(&fetch->tunnel);
     wheel_cancel(&fetch->worker->loop.wheel, &fetch->deadline);
     if (fetch->mail_posted)
@@ -627,6 +672,7 @@ static bool prepare_request(struct fetch *fetch, const struct fetch_order *order
     };
 
     fetch->request_head = forward_request(&forward, &fetch->arena);
+    fetch->request_id = forward.request_id;
     if (forward.stored) {
         forward.stored = NULL;
         fetch->plain_head = forward_request(&forward, &fetch->arena);
@@ -709,7 +755,7 @@ void fetch_leave(struct fetch **taken)
     struct fetch *fetch = weir_take(taken);
 
     weir_check_magic(fetch, FETCH_MAGIC);
-    fetch->leader = NULL;
+    report(fetch);
     if (fetch->tunnel || (fetch->has_body && !fetch->body_sent)) {
         fetch->failure = LOCAL_CLIENT_GONE;
         run(fetch);
@@ -720,5 +766,5 @@ void fetch_leave_satisfied(struct fetch **taken)
 {
     (*taken)->satisfied = (*taken)->findable;
     if (!(*taken)->has_body || (*taken)->body_sent)
-        weir_take(taken)->leader = NULL;
+        report(weir_take(taken));
 }

@@ -28,7 +28,7 @@ struct fetch {
     /* machine */
     enum fetch_state state;
     bool running, released;
-    bool starting; /* inside fetch_start() */
+    bool starting;               /* inside fetch_start() */
     enum local failure;          /* set from outside or by a state: the loop goes to FAIL */
     struct request *leader;      /* borrowed; NULL once it has left */
     struct cache_fill *fill;     /* owned reference */
@@ -52,6 +52,13 @@ struct fetch {
     enum pool_close close_reason;
     unsigned retries;
     int64_t requested_ms;
+    struct str request_id; /* the leader's, for log lines; in the arena */
+
+    /* how long it takes, microseconds */
+    struct phases phases;
+    int64_t since_us;      /* when the phase began that it is in */
+    int64_t requested_us;  /* when the head was sent */
+    int64_t first_byte_us; /* when the answer began */
 
     /* request body */
     bool head_sent, body_started, body_sent, upload_broken;

@@ -26,7 +26,7 @@
 #define LINGER_BYTES (512 * 1024)
 #define BODY_BYTES_PER_WAKE_UP (1024 * 1024)
 #define LOGGED_BYTES 256 /* at most of a method, a host, a target */
-#define SUBJECT_BYTES (3 * LOGGED_BYTES + 1)
+#define SUBJECT_BYTES (3 * LOGGED_BYTES + TRACE_REQUEST_ID_MOST + 16)
 
 enum phase {
     IDLE,
@@ -779,8 +779,9 @@ static void append_start(struct appender *out, struct str s)
 }
 
 /* For the log: what was being answered. The head of a refused request is not kept. */
-static struct str subject_of(const struct http1_head *head, char out[SUBJECT_BYTES])
+static struct str subject_of(struct request *request, char out[SUBJECT_BYTES])
 {
+    const struct http1_head *head = request->head;
     struct appender text = appender_on(out, SUBJECT_BYTES);
 
     if (head->method_name.len == 0)
@@ -789,6 +790,8 @@ static struct str subject_of(const struct http1_head *head, char out[SUBJECT_BYT
     append_lit(&text, " ");
     append_start(&text, head->authority);
     append_start(&text, head->path_query);
+    append_lit(&text, ", request ");
+    append_str(&text, trace_request_id(request));
     return str_of(text.ptr, text.len);
 }
 
@@ -797,7 +800,7 @@ static void cut_slow(struct session *session, size_t taken, const char *limit)
 {
     struct worker *worker = session->worker;
     char peer[NET_ADDRESS_TEXT], subject_bytes[SUBJECT_BYTES];
-    struct str subject = subject_of(&session->exchange->head, subject_bytes);
+    struct str subject = subject_of(&session->exchange->request, subject_bytes);
 
     net_address_text(&session->peer.any, peer);
     cell_add(&worker->stats.too_slow, 1);

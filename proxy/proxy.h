@@ -132,11 +132,21 @@ struct sink {
 
 /* ==== Requests ==== */
 
+/* How long an exchange with an origin spent on what; 0 where it did not. */
+struct phases {
+    uint64_t queue_us;      /* waiting for a connection of the pool */
+    uint64_t connect_us;    /* connecting, every address that was tried counted */
+    uint64_t first_byte_us; /* from the request sent whole to the first byte of an answer */
+    uint64_t body_us;       /* from then to the answer's end */
+};
+
 /* What the transport has to say of a request. */
 struct request_client {
     struct str scheme; /* of the listener: "http" */
     const struct sockaddr *peer;
 };
+
+#define TRACE_ID_BYTES 32
 
 #define REQUEST_STATES(X)                                                                          \
     X(ROUTE, "which route: none answers 404")                                                      \
@@ -180,8 +190,8 @@ struct request {
     /* source of the response: an object, or a fill through the reader */
     struct cache_object *object; /* owned */
     struct cache_reader reader;
-    struct fetch *fetch; /* the one this request leads, while it needs it; else NULL */
-    bool waiter;         /* reads along what another one fetches */
+    struct fetch *fetch;              /* the one this request leads, while it needs it; else NULL */
+    bool waiter;                      /* reads along what another one fetches */
     struct wheel_timer wait_deadline; /* a waiter's, until the head comes */
 
     /* delivery */
@@ -205,6 +215,8 @@ struct request {
     int64_t ttl_s;
     char upstream_address[64];
     unsigned retries;
+    struct phases phases;         /* of the fetch that it led */
+    char made_id[TRACE_ID_BYTES]; /* see trace.c; not made yet when it begins with 0 */
 };
 
 /* Prepares the parts that outlive one exchange (arena, reader). */
@@ -246,15 +258,39 @@ void request_on_interim(struct request *request, unsigned status, struct str blo
  * has none to give. */
 struct net_conn *request_on_tunnel(struct request *request, struct str block);
 void request_on_tunnel_end(struct request *request, uint64_t sent_bytes);
-/* `address` is the server's, for the log. */
-void request_on_fetch_end(struct request *request, unsigned retries, const char *address);
+/* What the log has to say of a fetch; the address is the server's. */
+struct fetch_report {
+    unsigned retries;
+    const char *address;
+    struct phases phases;
+};
+/* The fetch no longer serves this request: it has ended, or the request has left it. */
+void request_on_fetch_end(struct request *request, const struct fetch_report *report);
 void request_on_want_body(struct request *request);
 
 /* ==== Delivery: what a response looks like (deliver.c) ==== */
 
-/* Age, Cache-Status. */
-void deliver_extra(const struct request *request, const struct cache_meta *meta, int64_t now_ms,
+/* Age, Cache-Status; in Weir's own answers X-Request-ID. */
+void deliver_extra(struct request *request, const struct cache_meta *meta, int64_t now_ms,
                    struct appender *out);
+
+/* ==== Names of a request in logs and at the origin (trace.c) ==== */
+
+/* Start-up: what the worker's ids are made from. */
+void trace_seed(struct worker *worker);
+/* The client's X-Request-ID where it is one well-formed line, else one of Weir's own. Borrowed from
+ * the request or its head. */
+struct str trace_request_id(struct request *request);
+#define TRACE_REQUEST_ID_MOST 128
+/* The trace-id of the client's traceparent (W3C Trace Context §3.2), or of the one that Weir
+ * starts. Borrowed likewise. */
+struct str trace_id(struct request *request);
+/* Whether traceparent and tracestate of the client go on as they are. */
+bool trace_is_continued(const struct request *request);
+/* Field lines for the origin: X-Request-ID, and traceparent where Weir starts it. Returns the
+ * request's id as it stands in `out`. */
+struct str trace_append_fields(struct request *request, struct appender *out);
+#define TRACE_FIELDS_BYTES (TRACE_REQUEST_ID_MOST + 96)
 
 /* ==== Fetches ==== */
 
@@ -314,8 +350,9 @@ struct forward {
     const struct conf_server *server;
     bool cacheable;
     struct cache_object *stored; /* adds If-None-Match, If-Modified-Since */
+    struct str request_id;       /* out: lies in the head */
 };
-struct str forward_request(const struct forward *forward, struct arena *arena);
+struct str forward_request(struct forward *forward, struct arena *arena);
 /* The response's field lines as they are stored and passed on, with Via and Date. False when they
  * do not fit. */
 bool forward_response_block(const struct http1_head *head, int64_t wall_s, struct appender *out);
@@ -344,8 +381,14 @@ const struct conf_route *route_match(const struct conf *conf, enum method method
 /* ==== Workers ==== */
 
 struct route_stats {
-    cell requests, hits;
-    struct histogram latency_us;
+    cell requests;
+    /* owned; made when the first request ends so */
+    _Atomic(struct histogram *) latency_us[OUTCOMES];
+};
+
+/* Of origins; a phase that an exchange did not go through to its end is not in its histogram. */
+struct upstream_stats {
+    struct histogram queue_us, connect_us, first_byte_us, body_us;
 };
 
 struct worker_stats {
@@ -356,8 +399,8 @@ struct worker_stats {
     cell rejected[HTTP1_ERRORS];
     cell client_gone, cut, interim, too_slow, waiters;
     cell log_dropped;
-    struct histogram hit_us, miss_us;
-    struct route_stats *routes; /* owned; one per route */
+    struct route_stats *routes;       /* owned; one per route */
+    struct upstream_stats *upstreams; /* owned; one per upstream */
 };
 
 struct access_ring;
@@ -378,14 +421,15 @@ struct worker {
     struct freelist session_list, exchange_list, fetch_list;
     struct http1_limits head_limits;
     bool draining;
-    bool joined; /* main thread's */
+    bool joined;   /* main thread's */
     char *scratch; /* SCRATCH_BYTES; valid inside one step of a machine */
     size_t scratch_bytes;
     int64_t date_s; /* of date_text */
     char date_text[DATE_BYTES];
     struct access_ring *access; /* NULL: no access log */
     struct mail drain_mail;
-    struct log_pace too_slow_pace; /* of the lines about clients that were cut for it */
+    uint64_t id_seed, id_key, id_count; /* of the ids that trace.c makes */
+    struct log_pace too_slow_pace;      /* of the lines about clients that were cut for it */
     struct worker_stats stats;
 };
 
@@ -417,7 +461,7 @@ struct session *session_of_link(struct list_link *link);
 struct access_log;
 struct access_log *access_log_open(const struct conf *conf, unsigned workers, const char **why);
 struct access_ring *access_log_ring(struct access_log *log, unsigned worker);
-void access_log_write(struct worker *worker, const struct request *request, int64_t now_us);
+void access_log_write(struct worker *worker, struct request *request, int64_t now_us);
 /* After the workers have ended: writes what is left. */
 void access_log_close(struct access_log **log);
 

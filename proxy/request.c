@@ -14,10 +14,12 @@
  */
 #include "proxy/proxy.h"
 
+#include <stdlib.h>
+
 #define REQUEST_MAGIC 0x52455155u
 #define ARENA_BYTES 2048
 #define BODY_PIECES 55 /* what a sink adds makes 64 with them */
-#define EXTRA_BYTES 256
+#define EXTRA_BYTES (256 + TRACE_FIELDS_BYTES)
 
 typedef enum request_state state_function(struct request *request);
 
@@ -567,12 +569,28 @@ static enum request_state tunnel(struct request *request)
     return request->tunnel_ended ? REQUEST_FINISH : REQUEST_WAIT;
 }
 
+/* Of its route and outcome; made when it is needed first. NULL without a route, or when memory is
+ * out: then this request is missing in it. */
+static struct histogram *latency_histogram(const struct request *request)
+{
+    struct histogram *latency;
+    _Atomic(struct histogram *) *place;
+
+    if (!request->route)
+        return NULL;
+    place = &request->worker->stats.routes[request->route->index].latency_us[request->outcome];
+    latency = atomic_load_explicit(place, memory_order_relaxed);
+    if (weir_unlikely(!latency)) {
+        latency = calloc(1, sizeof(*latency));
+        atomic_store_explicit(place, latency, memory_order_release);
+    }
+    return latency;
+}
+
 static void count(struct request *request, int64_t now_us)
 {
     struct worker_stats *stats = &request->worker->stats;
-    uint64_t latency_us =
-        now_us > request->started_us ? (uint64_t)(now_us - request->started_us) : 0;
-    bool from_memory = request->outcome == OUTCOME_HIT || request->outcome == OUTCOME_STALE;
+    struct histogram *latency = latency_histogram(request);
 
     cell_add(&stats->finished, 1);
     cell_add(&stats->outcomes[request->outcome], 1);
@@ -580,17 +598,9 @@ static void count(struct request *request, int64_t now_us)
         &stats->status[request->head_sent && request->status < 600 ? request->status / 100 : 0], 1);
     if (request->client_gone)
         cell_add(&stats->client_gone, 1);
-    if (from_memory)
-        histogram_add(&stats->hit_us, latency_us);
-    else if (request->outcome != OUTCOME_LOCAL)
-        histogram_add(&stats->miss_us, latency_us);
-    if (request->route) {
-        struct route_stats *of_route = &stats->routes[request->route->index];
-
-        if (from_memory)
-            cell_add(&of_route->hits, 1);
-        histogram_add(&of_route->latency_us, latency_us);
-    }
+    if (latency)
+        histogram_add(latency,
+                      now_us > request->started_us ? (uint64_t)(now_us - request->started_us) : 0);
 }
 
 /* The memory is the transport's again. */
@@ -825,13 +835,14 @@ void request_on_tunnel_end(struct request *request, uint64_t sent_bytes)
     run(request);
 }
 
-void request_on_fetch_end(struct request *request, unsigned retries, const char *address)
+void request_on_fetch_end(struct request *request, const struct fetch_report *report)
 {
     struct appender out =
         appender_on(request->upstream_address, sizeof(request->upstream_address) - 1);
 
-    append_str(&out, str_from(address));
+    append_str(&out, str_from(report->address));
     request->upstream_address[out.len] = '\0';
-    request->retries = retries;
+    request->retries = report->retries;
+    request->phases = report->phases;
     request->fetch = NULL;
 }

@@ -131,6 +131,9 @@ void worker_init(struct worker *worker, struct weir *weir, unsigned index)
     worker->scratch = base_alloc(worker->scratch_bytes);
     worker->stats.routes = base_alloc_zero((conf->routes_count ? conf->routes_count : 1) *
                                            sizeof(*worker->stats.routes));
+    worker->stats.upstreams =
+        base_alloc_zero(conf->upstreams_count * sizeof(*worker->stats.upstreams));
+    trace_seed(worker);
     worker->drain_mail.deliver = drain;
     worker->access = weir->access_log ? access_log_ring(weir->access_log, index) : NULL;
     net_loop_init(&worker->loop, worker_mono_ms);
@@ -165,6 +168,10 @@ void worker_destroy(struct worker *worker)
     free(worker->listeners);
     free(worker->listen_fds);
     free(worker->scratch);
+    for (unsigned i = 0; i < worker->conf->routes_count; i++)
+        for (unsigned o = 0; o < OUTCOMES; o++)
+            free(atomic_load(&worker->stats.routes[i].latency_us[o]));
     free(worker->stats.routes);
+    free(worker->stats.upstreams);
     worker->magic = 0;
 }

@@ -50,13 +50,35 @@ static json_t *latency(const struct histogram *h)
     return out;
 }
 
-static json_t *worker_latency(const struct weir *weir, size_t offset)
+#define OUTCOME_BIT(symbol) (1u << OUTCOME_##symbol)
+#define FROM_MEMORY (OUTCOME_BIT(HIT) | OUTCOME_BIT(STALE))
+#define ALL_OUTCOMES ((1u << OUTCOMES) - 1)
+#define FROM_ORIGIN (ALL_OUTCOMES & ~FROM_MEMORY & ~OUTCOME_BIT(LOCAL))
+
+/* Adds a route's requests that ended in one of these outcomes, of all workers. */
+static void merge_latency(const struct weir *weir, unsigned route, unsigned outcomes,
+                          struct histogram *into)
+{
+    for (unsigned i = 0; i < weir->workers_count; i++) {
+        struct route_stats *stats = &weir->workers[i].stats.routes[route];
+
+        for (unsigned o = 0; o < OUTCOMES; o++) {
+            const struct histogram *from =
+                atomic_load_explicit(&stats->latency_us[o], memory_order_acquire);
+
+            if (from && (outcomes & 1u << o))
+                histogram_merge(into, from);
+        }
+    }
+}
+
+static json_t *latency_of_all(const struct weir *weir, unsigned outcomes)
 {
     struct histogram *h = base_alloc_zero(sizeof(*h));
     json_t *out;
 
-    for (unsigned i = 0; i < weir->workers_count; i++)
-        histogram_merge(h, (const struct histogram *)((const char *)&weir->workers[i] + offset));
+    for (unsigned r = 0; r < weir->conf->routes_count; r++)
+        merge_latency(weir, r, outcomes, h);
     out = latency(h);
     free(h);
     return out;
@@ -171,19 +193,16 @@ static json_t *routes(const struct weir *weir)
 
     for (unsigned r = 0; r < weir->conf->routes_count; r++) {
         json_t *one = json_object();
-        uint64_t hits = 0, asked = 0;
+        uint64_t asked = 0;
 
+        for (unsigned i = 0; i < weir->workers_count; i++)
+            asked += cell_read(&weir->workers[i].stats.routes[r].requests);
         memset(h, 0, sizeof(*h));
-        for (unsigned i = 0; i < weir->workers_count; i++) {
-            const struct route_stats *stats = &weir->workers[i].stats.routes[r];
-
-            hits += cell_read(&stats->hits);
-            asked += cell_read(&stats->requests);
-            histogram_merge(h, &stats->latency_us);
-        }
+        merge_latency(weir, r, FROM_MEMORY, h);
         json_object_set_new(one, "route", json_string(weir->conf->routes[r].name));
         set(one, "requests", asked);
-        set(one, "hits", hits);
+        set(one, "hits", cell_read(&h->count));
+        merge_latency(weir, r, ALL_OUTCOMES & ~FROM_MEMORY, h);
         json_object_set_new(one, "latency_us", latency(h));
         json_array_append_new(out, one);
     }
@@ -225,6 +244,32 @@ static json_t *server(const struct pool_server_stats *stats, const struct histog
     return out;
 }
 
+/* What exchanges with an upstream's origins spent their time on. */
+static json_t *phases(const struct weir *weir, unsigned upstream)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+    } rows[] = {{"queue", offsetof(struct upstream_stats, queue_us)},
+                {"connect", offsetof(struct upstream_stats, connect_us)},
+                {"first_byte", offsetof(struct upstream_stats, first_byte_us)},
+                {"body", offsetof(struct upstream_stats, body_us)}};
+    struct histogram *h = base_alloc(sizeof(*h));
+    json_t *out = json_object();
+
+    for (size_t i = 0; i < weir_count(rows); i++) {
+        memset(h, 0, sizeof(*h));
+        for (unsigned w = 0; w < weir->workers_count; w++) {
+            const char *stats = (const char *)&weir->workers[w].stats.upstreams[upstream];
+
+            histogram_merge(h, (const struct histogram *)(stats + rows[i].offset));
+        }
+        json_object_set_new(out, rows[i].name, latency(h));
+    }
+    free(h);
+    return out;
+}
+
 static json_t *upstreams(const struct weir *weir)
 {
     struct histogram *h = base_alloc(sizeof(*h));
@@ -244,6 +289,7 @@ static json_t *upstreams(const struct weir *weir)
         }
         set(one, "queued", queued);
         json_object_set_new(one, "servers", servers);
+        json_object_set_new(one, "phases_us", phases(weir, u));
         json_object_set_new(out, upstream->name, one);
     }
     free(h);
@@ -277,10 +323,9 @@ char *admin_stats_json(struct weir *weir)
     json_object_set_new(out, "requests", requests(weir, &outcomes));
     json_object_set_new(out, "connections", connected);
     json_object_set_new(out, "cache", cache(weir, &outcomes));
-    json_object_set_new(
-        out, "latency_us",
-        json_pack("{s:o, s:o}", "hit", worker_latency(weir, offsetof(struct worker, stats.hit_us)),
-                  "miss", worker_latency(weir, offsetof(struct worker, stats.miss_us))));
+    json_object_set_new(out, "latency_us",
+                        json_pack("{s:o, s:o}", "hit", latency_of_all(weir, FROM_MEMORY), "miss",
+                                  latency_of_all(weir, FROM_ORIGIN)));
     json_object_set_new(out, "routes", routes(weir));
     json_object_set_new(out, "upstreams", upstreams(weir));
     json_object_set_new(out, "buffers", buffers(weir));

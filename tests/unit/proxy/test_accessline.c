@@ -24,8 +24,11 @@ static struct access_entry usual(void)
         .ttl_s = 29,
         .route = "example.test/",
         .upstream = "10.0.0.5:9000",
+        .phases = {.queue_us = 2, .connect_us = 3, .first_byte_us = 5, .body_us = 7},
         .total_us = 41,
         .retries = 1,
+        .request_id = STR("an-id"),
+        .trace_id = STR("0af7651916cd43dd8448eb211c80319c"),
         .user_agent = STR("agent"),
         .referer = STR("http://x/?y"),
     };
@@ -64,7 +67,10 @@ static void test_json(void **state)
         "{\"time\":\"2023-11-14T22:13:20.007Z\",\"client\":\"127.0.0.1\",\"method\":\"GET\","
         "\"host\":\"example.test\",\"target\":\"/"
         "a?b=c\",\"status\":200,\"bytes\":5,\"cache\":\"hit\",\"ttl\":29,"
-        "\"route\":\"example.test/\",\"upstream\":\"10.0.0.5:9000\",\"total_us\":41,\"retries\":1,"
+        "\"route\":\"example.test/"
+        "\",\"upstream\":\"10.0.0.5:9000\",\"queue_us\":2,\"connect_us\":3,"
+        "\"first_byte_us\":5,\"body_us\":7,\"total_us\":41,\"retries\":1,"
+        "\"request_id\":\"an-id\",\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\","
         "\"user_agent\":\"agent\",\"referer\":\"http://x/?y\",\"version\":\"HTTP/1.1\"}\n");
 }
 

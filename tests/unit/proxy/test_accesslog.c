@@ -53,8 +53,11 @@ static void write_line(unsigned worker, const char *target)
 {
     struct sockaddr_in peer = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct http1_head head = {.method_name = STR("GET"), .target = str_from(target), .minor = 1};
-    struct request request = {
-        .head = &head, .peer = (struct sockaddr *)&peer, .status = 200, .outcome = OUTCOME_HIT};
+    struct request request = {.worker = &workers[worker],
+                              .head = &head,
+                              .peer = (struct sockaddr *)&peer,
+                              .status = 200,
+                              .outcome = OUTCOME_HIT};
 
     access_log_write(&workers[worker], &request, 1);
 }

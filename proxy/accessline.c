@@ -81,8 +81,8 @@ static void format_json(const struct access_entry *entry, const char *time_text,
     append_number(out, STR("body_us"), entry->phases.body_us);
     append_number(out, STR("total_us"), (uint64_t)entry->total_us);
     append_number(out, STR("retries"), entry->retries);
-    append_text(out, STR("request_id"), entry->request_id);
-    append_text(out, STR("trace_id"), entry->trace_id);
+    append_text(out, STR("request_id"), entry->ids.request_id);
+    append_text(out, STR("trace_id"), entry->ids.trace_id);
     append_text(out, STR("user_agent"), entry->user_agent);
     append_text(out, STR("referer"), entry->referer);
     append_text(out, STR("version"), entry->minor == 0 ? STR("HTTP/1.0") : STR("HTTP/1.1"));

@@ -294,8 +294,7 @@ void access_log_write(struct worker *worker, struct request *request, int64_t no
         .phases = request->phases,
         .total_us = now_us > request->started_us ? now_us - request->started_us : 0,
         .retries = request->retries,
-        .request_id = trace_request_id(request),
-        .trace_id = trace_id(request),
+        .ids = trace_ids(request),
         .user_agent = request_field(request, FIELD_USER_AGENT),
         .referer = request_field(request, FIELD_REFERER),
     };

@@ -20,7 +20,7 @@ struct access_entry {
     struct phases phases;
     int64_t total_us;
     unsigned retries;
-    struct str request_id, trace_id;
+    struct request_ids ids;
 };
 
 /* Room for the longest line that access_log_write() makes: every byte of the client's escaped. */

@@ -278,13 +278,16 @@ void deliver_extra(struct request *request, const struct cache_meta *meta, int64
 
 /* Start-up: what the worker's ids are made from. */
 void trace_seed(struct worker *worker);
-/* The client's X-Request-ID where it is one well-formed line, else one of Weir's own. Borrowed from
- * the request or its head. */
-struct str trace_request_id(struct request *request);
+/* Borrowed from the request or its head. */
+struct request_ids {
+    struct str request_id; /* the client's X-Request-ID where it is one well-formed line */
+    struct str trace_id;   /* of its traceparent (W3C Trace Context §3.2) likewise */
+};
 #define TRACE_REQUEST_ID_MOST 128
-/* The trace-id of the client's traceparent (W3C Trace Context §3.2), or of the one that Weir
- * starts. Borrowed likewise. */
-struct str trace_id(struct request *request);
+/* Where the client sent none, one of Weir's own stands for both. */
+struct request_ids trace_ids(struct request *request);
+/* For log lines. */
+struct str trace_request_id(struct request *request);
 /* Whether traceparent and tracestate of the client go on as they are. */
 bool trace_is_continued(const struct request *request);
 /* Field lines for the origin: X-Request-ID, and traceparent where Weir starts it. Returns the

@@ -31,21 +31,10 @@ void trace_seed(struct worker *worker)
 
 /* ---- what the client sent ---- */
 
-/* The only line with that name, or NULL. */
-static const struct field *only_field(const struct request *request, enum field_id id)
-{
-    struct fields fields = http1_fields(request->head);
-    const struct field *found = NULL;
-
-    for (unsigned i = 0; i < fields.count; i++) {
-        if (fields.list[i].id != id)
-            continue;
-        if (found)
-            return NULL;
-        found = &fields.list[i];
-    }
-    return found;
-}
+/* Lines of the two names; one that is repeated, or malformed, does not count. */
+struct sent {
+    const struct field *request_id, *traceparent; /* NULL: none to go on */
+};
 
 /* Visible, and neither ends a string of a log line nor looks like a list. */
 static bool is_request_id(struct str id)
@@ -93,73 +82,101 @@ static bool is_traceparent(struct str value)
            is_hex_and_not_zero(at + PARENT_ID_AT, PARENT_ID_BYTES);
 }
 
-/* ---- what Weir makes ---- */
-
-static void write_hex(uint64_t value, char out[16])
+static void note(const struct field **found, bool *repeated, const struct field *f)
 {
-    static const char digits[] = "0123456789abcdef";
-
-    for (unsigned i = 16; i-- > 0; value >>= 4)
-        out[i] = digits[value & 15];
+    *repeated |= *found != NULL;
+    *found = f;
 }
 
-static XXH128_hash_t next_number(struct worker *worker)
+static struct sent look(const struct request *request)
 {
-    uint64_t from[2] = {worker->id_key, worker->id_count++};
+    struct fields fields = http1_fields(request->head);
+    struct sent sent = {NULL, NULL};
+    bool ids = false, parents = false;
 
-    return XXH3_128bits_withSeed(from, sizeof(from), worker->id_seed);
+    for (unsigned i = 0; i < fields.count; i++) {
+        if (weir_unlikely(fields.list[i].id == FIELD_X_REQUEST_ID))
+            note(&sent.request_id, &ids, &fields.list[i]);
+        else if (weir_unlikely(fields.list[i].id == FIELD_TRACEPARENT))
+            note(&sent.traceparent, &parents, &fields.list[i]);
+    }
+    if (sent.request_id && (ids || !is_request_id(field_value(sent.request_id))))
+        sent.request_id = NULL;
+    if (sent.traceparent && (parents || !is_traceparent(field_value(sent.traceparent))))
+        sent.traceparent = NULL;
+    return sent;
+}
+
+/* ---- what Weir makes ---- */
+
+/* Eight digits: each half byte gets a byte, then its letter. */
+static void write_hex(uint32_t value, char out[8])
+{
+    uint64_t x = value;
+
+    x = (x << 16 | x) & 0x0000ffff0000ffff;
+    x = (x << 8 | x) & 0x00ff00ff00ff00ff;
+    x = (x << 4 | x) & 0x0f0f0f0f0f0f0f0f;
+    x += 0x3030303030303030 +
+         ((x + 0x0606060606060606) >> 4 & 0x0101010101010101) * ('a' - '0' - 10);
+    memcpy(out, &x, 8);
 }
 
 static struct str made_id(struct request *request)
 {
-    if (!request->made_id[0]) {
-        XXH128_hash_t number = next_number(request->worker);
+    struct worker *worker = request->worker;
 
-        write_hex(number.high64, request->made_id);
-        write_hex(number.low64 | 1, request->made_id + 16); /* no trace-id is zero (§3.2.2.3) */
+    if (!request->made_id[0]) {
+        uint64_t from[2] = {worker->id_key, worker->id_count++};
+        XXH128_hash_t number = XXH3_128bits_withSeed(from, sizeof(from), worker->id_seed);
+
+        write_hex((uint32_t)number.high64, request->made_id);
+        write_hex((uint32_t)(number.high64 >> 32), request->made_id + 8);
+        write_hex((uint32_t)number.low64, request->made_id + 16);
+        /* Neither a trace-id nor a parent-id is zero (§3.2.2.3, §3.2.2.4). */
+        write_hex((uint32_t)(number.low64 >> 32) | 1, request->made_id + 24);
     }
     return str_of(request->made_id, TRACE_ID_BYTES);
 }
 
 /* ---- both ---- */
 
+struct request_ids trace_ids(struct request *request)
+{
+    struct sent sent = look(request);
+
+    return (struct request_ids){
+        .request_id = sent.request_id ? field_value(sent.request_id) : made_id(request),
+        .trace_id = sent.traceparent ? str_of(sent.traceparent->value + TRACE_ID_AT, TRACE_ID_BYTES)
+                                     : made_id(request),
+    };
+}
+
 struct str trace_request_id(struct request *request)
 {
-    const struct field *f = only_field(request, FIELD_X_REQUEST_ID);
-
-    return f && is_request_id(field_value(f)) ? field_value(f) : made_id(request);
+    return trace_ids(request).request_id;
 }
 
 bool trace_is_continued(const struct request *request)
 {
-    const struct field *f = only_field(request, FIELD_TRACEPARENT);
-
-    return f && is_traceparent(field_value(f));
-}
-
-struct str trace_id(struct request *request)
-{
-    if (!trace_is_continued(request))
-        return made_id(request);
-    return str_of(only_field(request, FIELD_TRACEPARENT)->value + TRACE_ID_AT, TRACE_ID_BYTES);
+    return look(request).traceparent != NULL;
 }
 
 struct str trace_append_fields(struct request *request, struct appender *out)
 {
-    struct str id = trace_request_id(request);
-    char parent[PARENT_ID_BYTES];
+    struct sent sent = look(request);
+    struct str id = sent.request_id ? field_value(sent.request_id) : made_id(request);
 
     append_lit(out, "X-Request-ID: ");
     append_str(out, id);
     id.ptr = out->ptr + out->len - id.len;
     append_lit(out, "\r\n");
-    if (trace_is_continued(request))
+    if (sent.traceparent)
         return id;
-    write_hex(next_number(request->worker).low64 | 1, parent);
     append_lit(out, "traceparent: 00-");
     append_str(out, made_id(request));
     append_lit(out, "-");
-    append(out, parent, sizeof(parent));
+    append(out, request->made_id + PARENT_ID_BYTES, PARENT_ID_BYTES);
     append_lit(out, "-01\r\n"); /* sampled: this request is in a log (§3.2.2.5.1) */
     return id;
 }

@@ -27,8 +27,7 @@ static struct access_entry usual(void)
         .phases = {.queue_us = 2, .connect_us = 3, .first_byte_us = 5, .body_us = 7},
         .total_us = 41,
         .retries = 1,
-        .request_id = STR("an-id"),
-        .trace_id = STR("0af7651916cd43dd8448eb211c80319c"),
+        .ids = {STR("an-id"), STR("0af7651916cd43dd8448eb211c80319c")},
         .user_agent = STR("agent"),
         .referer = STR("http://x/?y"),
     };

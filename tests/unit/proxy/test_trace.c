@@ -97,7 +97,7 @@ static void made_ids_are_stable_and_differ(void **state)
     ask();
     memcpy(first, trace_request_id(&request).ptr, sizeof(first));
     assert_memory_equal(trace_request_id(&request).ptr, first, sizeof(first));
-    assert_memory_equal(trace_id(&request).ptr, first, sizeof(first));
+    assert_memory_equal(trace_ids(&request).trace_id.ptr, first, sizeof(first));
     for (unsigned i = 0; i < 1000; i++) {
         ask();
         assert_made(trace_request_id(&request));
@@ -124,7 +124,7 @@ static void a_good_traceparent_goes_on(void **state)
         ask();
         add(FIELD_TRACEPARENT, str_from(good[i]));
         assert_true(trace_is_continued(&request));
-        assert_text(trace_id(&request), TRACE);
+        assert_text(trace_ids(&request).trace_id, TRACE);
         trace_append_fields(&request, &out);
         assert_null(memmem(out.ptr, out.len, "traceparent", 11));
     }
@@ -158,7 +158,7 @@ static void a_bad_traceparent_is_replaced(void **state)
         ask();
         add(FIELD_TRACEPARENT, str_from(bad[i]));
         assert_false(trace_is_continued(&request));
-        assert_made(trace_id(&request));
+        assert_made(trace_ids(&request).trace_id);
     }
     ask();
     add(FIELD_TRACEPARENT, STR(GOOD));
@@ -187,7 +187,7 @@ static void what_is_started_is_well_formed(void **state)
     value = str_of(at + 15, 55);
     assert_memory_equal(value.ptr + 55, "\r\n", 2);
     assert_ptr_equal(value.ptr + 57, out.ptr + out.len);
-    assert_memory_equal(value.ptr + 3, trace_id(&request).ptr, 32);
+    assert_memory_equal(value.ptr + 3, trace_ids(&request).trace_id.ptr, 32);
 
     ask(); /* what Weir starts, another Weir goes on with */
     add(FIELD_TRACEPARENT, value);

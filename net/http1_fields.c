@@ -108,6 +108,8 @@ static enum http1_error note_field(struct http1_head *head, const struct field *
         break;
     case FIELD_UPGRADE:
         head->seen |= HTTP1_SEEN_UPGRADE;
+        if (lists(value, STR("h2c")))
+            head->seen |= HTTP1_SEEN_H2C;
         break;
     case FIELD_EXPECT:
         /* An HTTP/1.0 client does not wait, RFC 9110 §10.1.1. */

@@ -62,7 +62,7 @@ CLASSES = {
     "node/trailing-tab": Class("Weir and the RFC alike", "5.1", "a HTAB behind a value is no part of it; Node takes it for one in Connection, Content-Length and Transfer-Encoding"),
 }
 
-TAB_AFTER_FRAMING = re.compile(rb"\n(?:content-length|transfer-encoding|connection):[^\r\n]*\t[ \t]*\r", re.I)
+TAB_AFTER_FRAMING = re.compile(rb"\n(?:(?:content-length|transfer-encoding|connection):[^\r\n]*\t[ \t]*\r|connection:[^\r\n]*\t[ \t]*,)", re.I)
 
 
 def differing(one, other):

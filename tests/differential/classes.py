@@ -45,6 +45,7 @@ CLASSES = {
     "node-laxer/host_bad": Class("Node", "3.2", "a Host that is no host: Node leaves it to the application"),
     "node-laxer/host_missing": Class("Node", "3.2", "no Host: net/http looks for it, not the parser"),
     "node-laxer/host_repeated": Class("Node", "3.2", "a second Host: net/http drops it, not the parser"),
+    "node-laxer/length_and_coding": Class("Node", "6.1, 6.3", "an empty Transfer-Encoding beside a length, which Node overlooks in CONNECT"),
     "node-laxer/length_bad": Class("Node", "6.2", "2^63 and more where Node reads no body, and something else that it lets pass"),
     "node-laxer/obs_fold": Class("Node", "5.2", "a folded line (Node 18)"),
     "node-laxer/space_before_colon": Class("Node", "5.1", "white space before a colon (Node 18)"),
@@ -62,6 +63,7 @@ CLASSES = {
     "node/trailing-tab": Class("Weir and the RFC alike", "5.1", "a HTAB behind a value is no part of it; Node takes it for one in Connection, Content-Length and Transfer-Encoding"),
 }
 
+FRAMING_FIELDS = {b"content-length", b"transfer-encoding"}
 TAB_AFTER_FRAMING = re.compile(rb"\n(?:(?:content-length|transfer-encoding|connection):[^\r\n]*\t[ \t]*\r|connection:[^\r\n]*\t[ \t]*,)", re.I)
 
 
@@ -79,7 +81,7 @@ def name_cause(kind, message, weir, node):
     head = rfc.judge_head(kind, message)
     if head is None:
         return None
-    framed = any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in head.fields)
+    framed = any(name.lower() in FRAMING_FIELDS for name, _ in head.fields)
     if head.start == b"CONNECT" and framed and node.aspects and node.aspects["end"] == str(head.end):
         return "connect-body"
     if kind != "q" and framed and (head.start < 200 or head.start in (204, 304)):
@@ -89,10 +91,10 @@ def name_cause(kind, message, weir, node):
     if weir.aspects and node.aspects and head.minor == 0 and differing(weir.aspects, node.aspects) == ["life"] and \
             {b"close", b"keep-alive"} <= set(rfc.members(head.fields, b"connection")):
         return "close-and-keep-alive"
+    if weir.aspects and FRAMING_FIELDS & {bytes.fromhex(pair.split(":")[0]).lower() for pair in weir.aspects["trailers"].split(",")}:
+        return "framing-in-trailers"
     if not weir.aspects or node.aspects:
         return None
-    if node.why in ("HPE_INVALID_CONTENT_LENGTH", "HPE_INVALID_TRANSFER_ENCODING", "HPE_UNEXPECTED_CONTENT_LENGTH"):
-        return "framing-in-trailers"
     if node.why in ("HPE_STRICT", "HPE_INVALID_CHUNK_SIZE") and head.framing == "chunked":
         return "extension-space"
     return None

@@ -102,6 +102,10 @@ bool str_to_u64(struct str s, uint64_t max, uint64_t *out);
  * empty ones; commas inside quoted strings do not separate. False at the end. */
 bool str_list_next(struct str *rest, struct str *element);
 
+/* The same for a list of tokens, in which a quote is nothing but an illegal byte: every comma
+ * separates. */
+bool str_tokens_next(struct str *rest, struct str *element);
+
 /* ---- appender: bytes written into a buffer of fixed size ------------------------------------- */
 
 struct appender {

@@ -70,10 +70,17 @@ static size_t find_separator(struct str s)
     return s.len;
 }
 
-bool str_list_next(struct str *rest, struct str *element)
+static size_t find_comma(struct str s)
+{
+    const char *comma = s.len > 0 ? memchr(s.ptr, ',', s.len) : NULL;
+    return comma ? (size_t)(comma - s.ptr) : s.len;
+}
+
+static inline bool next_element(struct str *rest, struct str *element,
+                                size_t (*find_end)(struct str))
 {
     while (rest->len > 0) {
-        size_t len = find_separator(*rest);
+        size_t len = find_end(*rest);
         size_t taken = len < rest->len ? len + 1 : len;
         *element = str_trim(str_of(rest->ptr, len));
         rest->ptr += taken;
@@ -82,6 +89,16 @@ bool str_list_next(struct str *rest, struct str *element)
             return true;
     }
     return false;
+}
+
+bool str_list_next(struct str *rest, struct str *element)
+{
+    return next_element(rest, element, find_separator);
+}
+
+bool str_tokens_next(struct str *rest, struct str *element)
+{
+    return next_element(rest, element, find_comma);
 }
 
 void append_u64(struct appender *a, uint64_t value)

@@ -146,7 +146,7 @@ static bool names_fields(struct fields fields)
     if (!fields_first(fields, FIELD_CONNECTION))
         return false;
     while ((f = fields_next(fields, STR("Connection"), &at)))
-        for (rest = field_value(f); str_list_next(&rest, &option);)
+        for (rest = field_value(f); str_tokens_next(&rest, &option);)
             if (!str_equal_nocase(option, STR("close")) &&
                 !str_equal_nocase(option, STR("keep-alive")) &&
                 !str_equal_nocase(option, STR("te")))

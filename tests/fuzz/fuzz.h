@@ -25,7 +25,10 @@
     X(freshen)                                                                                     \
     X(config)                                                                                      \
     X(access_log)                                                                                  \
-    X(admin)
+    X(admin)                                                                                       \
+    X(connection)                                                                                  \
+    X(client)                                                                                      \
+    X(origin)
 
 #define X(name) void fuzz_##name(const uint8_t *bytes, size_t len);
 FUZZ_TARGETS(X)

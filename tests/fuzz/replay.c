@@ -1,7 +1,7 @@
 /*
  * Runs every file of tests/fuzz/corpus and tests/fuzz/regressions through its target, without libFuzzer: so "make
  * check" holds what was found once, with any compiler. Prints TAP, one line a target. With arguments,
- * NAME FILE or FOLDER..., only these.
+ * TARGET FILE or FOLDER..., only these; with --list, the names of the targets.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -78,9 +78,14 @@ int main(int argc, char **argv)
 {
     const char *top = getenv("TOP_SRCDIR");
     const struct fuzz_target *target = argc > 1 ? fuzz_target_find(argv[1]) : NULL;
+    if (argc == 2 && strcmp(argv[1], "--list") == 0) {
+        for (unsigned i = 0; i < fuzz_targets_count; i++)
+            puts(fuzz_targets[i].name);
+        return 0;
+    }
     if (argc > 1 && (target == NULL || argc == 2)) {
-        fprintf(stderr,
-                "usage: replay [TARGET FILE...], where TARGET is a name of tests/fuzz/fuzz.h\n");
+        fprintf(stderr, "usage: replay [--list | TARGET FILE...], where TARGET is a name of "
+                        "tests/fuzz/fuzz.h\n");
         return 2;
     }
     for (int i = 2; i < argc; i++)

@@ -24,7 +24,7 @@
 static const char conf_text[] =
     "workers: 1\n"
     "listen: [{address: \"127.0.0.1:80\"}]\n"
-    "cache: {memory: 4MiB, max_object: 256KiB}\n"
+    "cache: {memory: 1MiB, max_object: 256KiB}\n"
     "upstreams:\n"
     "  a: {servers: [\"http://127.0.0.1:1\"], pool: {max_connections: 2, max_idle: 1, queue: 2}}\n"
     "  b: {servers: [\"http://127.0.0.1:2\"], host: origin}\n"
@@ -32,7 +32,7 @@ static const char conf_text[] =
     "  - {path: /pass, upstream: a, cache: {enabled: false}}\n"
     "  - {path: /ttl, upstream: b, cache: {ttl: 10s, negative_ttl: 1s}}\n"
     "  - {path: /none, methods: [POST], upstream: b}\n"
-    "  - {path: /, upstream: a}\n"
+    "  - {methods: [GET, HEAD, POST, PUT, DELETE, OPTIONS, BREW], upstream: a}\n"
     "limits: {header_size: 4KiB, headers: 32, body_size: 1MiB, connections: 7}\n"
     "error_log: {level: error}\n";
 

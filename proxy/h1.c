@@ -775,7 +775,7 @@ static void forget_partial(struct session *session)
 
 static void append_start(struct appender *out, struct str s)
 {
-    append(out, s.ptr, s.len < LOGGED_BYTES ? s.len : LOGGED_BYTES);
+    append_str(out, str_of(s.ptr, s.len < LOGGED_BYTES ? s.len : LOGGED_BYTES));
 }
 
 /* For the log: what was being answered. The head of a refused request is not kept. */

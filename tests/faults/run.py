@@ -54,6 +54,7 @@ INJECTED = (
     "accept4=ENOMEM%0.002", "accept4=ECONNABORTED%0.01", "accept4=EINTR%0.01", "epoll_ctl=ENOMEM%0.003",
     "epoll_ctl=ENOSPC%0.003", "epoll_wait=EINTR%0.02", "malloc=ENOMEM%0.01", "libevent=ENOMEM%0.01",
 )
+SHORTAGE = ("malloc=ENOMEM%0.5", "libevent=ENOMEM%0.5", "epoll_ctl=ENOMEM%0.2", "accept4=EMFILE%0.2")  # for a moment
 
 
 class Run:
@@ -143,6 +144,7 @@ class Run:
                 self.injected = self.orders.counts()
                 if sum(self.injected.values()) >= self.inject:
                     return
+                self.orders.random(self.chance.randrange(1 << 31), SHORTAGE if self.chance.random() < 0.1 else INJECTED)
             ended = next((task for task in tasks if task.done()), None)
             if ended:
                 raise ended.exception() or AssertionError("a part of the run has ended")

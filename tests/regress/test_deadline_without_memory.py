@@ -9,6 +9,8 @@ from weirtest import ms, respond
 def test_an_idle_client_is_closed(start, number):
     weir = start.faulty(start.origin(respond(200, b"x")), workers=1, limits={"idle_timeout": ms(200)})
     weir.orders.cue(f"libevent=ENOMEM*1+{number}")
-    client = weir.client()
-    assert client.read_end() in ("early", "reset")
+    try:
+        assert weir.client().read_end() in ("early", "reset")
+    except ConnectionError:
+        pass  # ended before anything could be asked of it
     weir.wait_stats(lambda stats: stats["connections"]["open"] == 0, "nobody left")

@@ -14,7 +14,7 @@ BODY = patterned(3000)
 LARGE = patterned(900000)
 LONG_FIELD = [("X-Long", "x" * 3000)]
 UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "echo")]
-MEMORY = ("malloc=ENOMEM", "libevent=ENOMEM")
+MEMORY = ("libevent=ENOMEM", "malloc=ENOMEM")
 RECEIVING = ("recv=ECONNRESET", "recv=EINTR", "recv=EAGAIN", "recv=ENOBUFS", "recv=short")
 SENDING = ("sendmsg=EPIPE", "sendmsg=ECONNRESET", "sendmsg=EAGAIN", "sendmsg=ENOBUFS", "sendmsg=EINTR", "sendmsg=short",
            "writev=EPIPE", "writev=EAGAIN", "writev=EINTR", "writev=short")
@@ -212,12 +212,12 @@ def is_quiet(stats):
         stats["buffers"]["bufferevents"]["leased"] == 0
 
 
-def sweep(weir, way, rule, label):
-    """The first call fails, then only the second, and so on, until the way needs fewer."""
+def sweep(weir, way, rule, label, count=1):
+    """The first call fails (or so many from it on), then only the second, and so on, until the way needs fewer."""
     orders, seen = weir.orders, set()
     for number in range(MOST_CALLS):
         before = orders.injected()
-        ways = Ways(weir, lambda number=number: orders.cue(f"{rule}*1+{number}"))
+        ways = Ways(weir, lambda number=number: orders.cue(f"{rule}*{count}+{number}"))
         try:
             how = getattr(ways, way)(f"/{way}/{label}{number}")
         except ConnectionError:
@@ -238,6 +238,13 @@ def sweep(weir, way, rule, label):
 @pytest.mark.parametrize("rule", MEMORY)
 def test_memory_is_out_once(faulty, way, rule):
     print(way, rule, *sweep(faulty, way, rule, "m"))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_memory_is_out_for_a_while(faulty, way):
+    """From one allocation on all fail, until the way has ended."""
+    for rule in MEMORY:
+        print(way, rule, *sweep(faulty, way, rule, rule, 1000))
 
 
 @pytest.mark.parametrize("way", WAYS)

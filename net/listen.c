@@ -166,7 +166,8 @@ void net_listener_resume(struct net_listener *listener)
         return;
     listener->paused = false;
     wheel_cancel(&listener->loop->wheel, &listener->resume);
-    event_add(&listener->event, NULL);
+    if (event_add(&listener->event, NULL) != 0)
+        pause_accepting(listener); /* no memory to watch it now */
 }
 
 void net_listener_close(struct net_listener *listener)

@@ -291,8 +291,8 @@ struct net_conn {
     bool drained_posted : 1;
 };
 
-/* Adopts a connected, non-blocking fd, registered through the caller's `storage`. on_event is never
- * called from inside this or any other net_conn function. */
+/* Adopts a connected, non-blocking fd, registered through the caller's `storage`; NET_FAILED follows
+ * when memory is out. on_event is never called from inside this or any other net_conn function. */
 void net_conn_open(struct net_conn *conn, struct net_loop *loop, int fd, struct event *storage,
                    void (*on_event)(struct net_conn *, enum net_event));
 /* Adopts a connection that net_conn_detach() let go of, here or in another loop; `id` tells it from
@@ -325,7 +325,7 @@ int net_conn_peek(struct net_conn *conn);
 /* Sends all pieces in order: what the socket takes at once with one sendmsg, the rest queued in a
  * leased bufferevent. Pieces before `stable` are copied when they have to wait; those from `stable`
  * on are referred to and must stay until NET_DRAINED or net_conn_close(). When something is queued
- * already, all is queued behind it. */
+ * already, all is queued behind it. Once it has failed it fails for good. */
 enum net_sent {
     NET_SENT_ALL,
     NET_SENT_QUEUED,

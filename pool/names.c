@@ -108,17 +108,10 @@ static int64_t bounded_ttl_ms(unsigned ttl_s)
     return ttl_ms < TTL_MAX_MS ? ttl_ms : TTL_MAX_MS;
 }
 
-static void on_resolved(void *arg, const struct sockaddr_storage *sockets, unsigned count,
-                        unsigned ttl_s, const char *why)
+/* A lookup has ended. */
+static void conclude(struct pool_server *server, const struct sockaddr_storage *sockets,
+                     unsigned count, unsigned ttl_s, const char *why)
 {
-    struct name_lookup *lookup = arg;
-    struct pool_server *server = lookup->server;
-    free(lookup);
-    if (server == NULL)
-        return;
-    weir_check_magic(server, POOL_SERVER_MAGIC);
-    server->lookup = NULL;
-
     struct pool_address found[NET_NAME_ADDRESSES];
     unsigned found_count = format_addresses(found, sockets, count);
     int64_t wait_ms;
@@ -142,9 +135,26 @@ static void on_resolved(void *arg, const struct sockaddr_storage *sockets, unsig
     server_wake_queue(server);
 }
 
+static void on_resolved(void *arg, const struct sockaddr_storage *sockets, unsigned count,
+                        unsigned ttl_s, const char *why)
+{
+    struct name_lookup *lookup = arg;
+    struct pool_server *server = lookup->server;
+    free(lookup);
+    if (server == NULL)
+        return;
+    weir_check_magic(server, POOL_SERVER_MAGIC);
+    server->lookup = NULL;
+    conclude(server, sockets, count, ttl_s, why);
+}
+
 static void look_up(struct pool_server *server)
 {
-    struct name_lookup *lookup = base_alloc(sizeof(*lookup));
+    struct name_lookup *lookup = malloc(sizeof(*lookup));
+    if (lookup == NULL) {
+        conclude(server, NULL, 0, 0, "out of memory");
+        return;
+    }
     lookup->server = server;
     server->lookup = lookup;
     server->lookup_due_ms = WHEEL_NEVER;

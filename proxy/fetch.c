@@ -94,6 +94,15 @@ static enum fetch_state await_lease(struct fetch *fetch)
     return use_grant(fetch, fetch->lease.grant, elapsed_us(fetch->since_us, base_clock_mono_us()));
 }
 
+/* What a broken connection to the origin means: Weir's machine is short of something, or the origin
+ * has gone. */
+static enum local loss(const struct fetch *fetch)
+{
+    if (fetch->conn.error == ENOMEM || fetch->conn.error == ENOBUFS)
+        return LOCAL_OVERLOADED;
+    return fetch->got_byte ? LOCAL_ORIGIN_CUT : LOCAL_ORIGIN_CLOSED;
+}
+
 static enum fetch_state try_next_address(struct fetch *fetch, enum local failure)
 {
     if (pool_next_address(&fetch->lease))
@@ -106,7 +115,8 @@ static enum fetch_state connect_out(struct fetch *fetch)
 {
     fetch->since_us = base_clock_mono_us();
     if (net_conn_connect(&fetch->conn, &fetch->worker->loop, &fetch->lease.address, on_conn) != 0)
-        return try_next_address(fetch, LOCAL_CONNECT_FAILED);
+        return try_next_address(fetch, fetch->conn.error == ENOMEM ? LOCAL_OVERLOADED
+                                                                   : LOCAL_CONNECT_FAILED);
     fetch_set_deadline(fetch, fetch_timeouts(fetch)->connect_ms, LOCAL_CONNECT_TIMEOUT);
     return FETCH_AWAIT_CONNECT;
 }
@@ -146,7 +156,7 @@ static enum fetch_state send_head(struct fetch *fetch)
     fetch->requested_ms = fetch->worker->loop.now_ms;
     fetch->requested_us = base_clock_mono_us();
     if (net_conn_send(&fetch->conn, &piece, 1) == NET_SENT_FAILED)
-        return fetch_fail(fetch, LOCAL_ORIGIN_CLOSED);
+        return fetch_fail(fetch, loss(fetch));
     fetch->head_sent = true;
     if (!fetch->has_body)
         sent_whole(fetch);
@@ -239,14 +249,16 @@ static enum fetch_state take_interim(struct fetch *fetch)
     if (upgraded) {
         struct net_conn *client;
 
-        if (!fetch_hold_input(fetch) || !fetch->leader)
+        if (!fetch->leader)
             return fetch_fail(fetch, LOCAL_CLIENT_GONE);
+        fetch->tunnel = tunnel_new(fetch->worker, &fetch->conn, fetch, fetch_on_tunnel_end);
+        if (!fetch->tunnel || !fetch_hold_input(fetch))
+            return fetch_fail(fetch, LOCAL_OVERLOADED);
         client = request_on_tunnel(fetch->leader, str_of(block.ptr, block.len));
         if (!client)
             return fetch_fail(fetch, LOCAL_OVERLOADED);
         fetch_clear_deadline(fetch);
-        fetch->tunnel =
-            tunnel_start(fetch->worker, client, &fetch->conn, fetch, fetch_on_tunnel_end);
+        tunnel_start(fetch->tunnel, client);
         return FETCH_TUNNEL;
     }
     if (fetch->leader)
@@ -380,7 +392,7 @@ static enum fetch_state read_head(struct fetch *fetch)
         return FETCH_AWAIT_RESPONSE;
     }
     if (n == 0 || n == NET_BROKEN)
-        return fetch_fail(fetch, fetch->got_byte ? LOCAL_ORIGIN_CUT : LOCAL_ORIGIN_CLOSED);
+        return fetch_fail(fetch, loss(fetch));
     fetch->got_byte = true;
     if (!fetch->head_begun) {
         note_first_byte(fetch);
@@ -422,7 +434,7 @@ static void give_back(struct fetch *fetch, bool reusable)
 static enum fetch_state complete(struct fetch *fetch)
 {
     bool reusable = fetch->reusable && fetch->body_sent && !fetch->upload_broken &&
-                    fetch->conn.bev == NULL && !fetch->conn.peer_closed;
+                    fetch->conn.bev == NULL && !fetch->conn.peer_closed && !fetch->conn.error;
     int64_t now_ms = fetch->worker->loop.now_ms, now_us = base_clock_mono_us();
 
     fetch_clear_deadline(fetch);
@@ -585,7 +597,7 @@ static void on_conn(struct net_conn *conn, enum net_event what)
     } else if (what == NET_FAILED && !conn->connecting && fetch->state != FETCH_AWAIT_CONNECT) {
         if (fetch->has_body && fetch->body_started)
             fetch->upload_broken = true;
-        fetch->failure = fetch->got_byte ? LOCAL_ORIGIN_CUT : LOCAL_ORIGIN_CLOSED;
+        fetch->failure = loss(fetch);
     }
     run(fetch);
 }

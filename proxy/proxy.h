@@ -367,9 +367,11 @@ bool forward_trailers(struct fields fields, struct appender *out);
 /* ==== Tunnels (RFC 9110 §7.8) ==== */
 
 struct tunnel;
+/* NULL when memory is out. */
+struct tunnel *tunnel_new(struct worker *worker, struct net_conn *origin, void *owner,
+                          void (*on_end)(void *owner, uint64_t to_client_bytes));
 /* Takes over both connections' events; on_end is called once, after which the owners close them. */
-struct tunnel *tunnel_start(struct worker *worker, struct net_conn *client, struct net_conn *origin,
-                            void *owner, void (*on_end)(void *owner, uint64_t to_client_bytes));
+void tunnel_start(struct tunnel *tunnel, struct net_conn *client);
 void tunnel_free(struct tunnel **tunnel);
 
 /* ==== Routes ==== */

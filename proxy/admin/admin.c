@@ -44,7 +44,8 @@ void admin_reply(struct evhttp_request *req, int status, const char *type, const
     evhttp_add_header(fields, "Content-Type", type);
     evhttp_add_header(fields, "Cache-Control", "no-store");
     evhttp_add_header(fields, "X-Content-Type-Options", "nosniff");
-    evbuffer_add(evhttp_request_get_output_buffer(req), text, strlen(text));
+    if (evbuffer_add(evhttp_request_get_output_buffer(req), text, strlen(text)) != 0)
+        status = 503; /* for want of memory: no empty answer is taken for the right one */
     evhttp_send_reply(req, status, http1_reason((unsigned)status).ptr, NULL);
 }
 

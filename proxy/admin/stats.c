@@ -25,9 +25,22 @@ static uint64_t sum(const struct weir *weir, size_t offset)
 #define SUM_ROW(weir, member, row)                                                                 \
     sum((weir), offsetof(struct worker, stats.member) + (row) * sizeof(cell))
 
+/* The main thread's: a part of the answer under way did not fit into memory. */
+static bool incomplete;
+
+static void put(json_t *object, const char *name, json_t *value)
+{
+    incomplete |= json_object_set_new(object, name, value) != 0;
+}
+
+static void append_to(json_t *array, json_t *value)
+{
+    incomplete |= json_array_append_new(array, value) != 0;
+}
+
 static void set(json_t *object, const char *name, uint64_t value)
 {
-    json_object_set_new(object, name, json_integer((json_int_t)value));
+    put(object, name, json_integer((json_int_t)value));
 }
 
 static json_t *latency(const struct histogram *h)
@@ -74,14 +87,11 @@ static void merge_latency(const struct weir *weir, unsigned route, unsigned outc
 
 static json_t *latency_of_all(const struct weir *weir, unsigned outcomes)
 {
-    struct histogram *h = base_alloc_zero(sizeof(*h));
-    json_t *out;
+    struct histogram h = {0};
 
     for (unsigned r = 0; r < weir->conf->routes_count; r++)
-        merge_latency(weir, r, outcomes, h);
-    out = latency(h);
-    free(h);
-    return out;
+        merge_latency(weir, r, outcomes, &h);
+    return latency(&h);
 }
 
 /* Read once, so that requests.total is the sum of the outcomes in every answer. */
@@ -113,12 +123,12 @@ static json_t *requests(const struct weir *weir, const struct outcome_counts *ou
         set(rejected, http1_error_row((enum http1_error)i)->counter, SUM_ROW(weir, rejected, i));
     set(out, "total", outcomes->total);
     set(out, "in_flight", started > finished ? started - finished : 0);
-    json_object_set_new(out, "status", status);
+    put(out, "status", status);
     set(out, "interim", SUM(weir, interim));
     set(out, "client_gone", SUM(weir, client_gone));
     set(out, "cut", SUM(weir, cut));
     set(out, "too_slow", SUM(weir, too_slow));
-    json_object_set_new(out, "rejected", rejected);
+    put(out, "rejected", rejected);
     return out;
 }
 
@@ -181,14 +191,14 @@ static json_t *cache(const struct weir *weir, const struct outcome_counts *outco
     set(out, "readers_cut", stats.readers_cut);
     set(out, "hit_for_miss", stats.hit_for_miss);
     set(out, "pinned_bytes", stats.memory.pinned);
-    json_object_set_new(out, "memory", cache_memory(&stats));
-    json_object_set_new(out, "short", cache_shortage(&stats));
+    put(out, "memory", cache_memory(&stats));
+    put(out, "short", cache_shortage(&stats));
     return out;
 }
 
 static json_t *routes(const struct weir *weir)
 {
-    struct histogram *h = base_alloc(sizeof(*h));
+    struct histogram h;
     json_t *out = json_array();
 
     for (unsigned r = 0; r < weir->conf->routes_count; r++) {
@@ -197,16 +207,15 @@ static json_t *routes(const struct weir *weir)
 
         for (unsigned i = 0; i < weir->workers_count; i++)
             asked += cell_read(&weir->workers[i].stats.routes[r].requests);
-        memset(h, 0, sizeof(*h));
-        merge_latency(weir, r, FROM_MEMORY, h);
-        json_object_set_new(one, "route", json_string(weir->conf->routes[r].name));
+        memset(&h, 0, sizeof(h));
+        merge_latency(weir, r, FROM_MEMORY, &h);
+        put(one, "route", json_string(weir->conf->routes[r].name));
         set(one, "requests", asked);
-        set(one, "hits", cell_read(&h->count));
-        merge_latency(weir, r, ALL_OUTCOMES & ~FROM_MEMORY, h);
-        json_object_set_new(one, "latency_us", latency(h));
-        json_array_append_new(out, one);
+        set(one, "hits", cell_read(&h.count));
+        merge_latency(weir, r, ALL_OUTCOMES & ~FROM_MEMORY, &h);
+        put(one, "latency_us", latency(&h));
+        append_to(out, one);
     }
-    free(h);
     return out;
 }
 
@@ -221,7 +230,7 @@ static json_t *server_connections(const struct pool_server_stats *stats)
     set(out, "closed", stats->closed);
     for (unsigned i = 0; i < POOL_CLOSES; i++)
         set(closed_by, pool_close_name((enum pool_close)i), stats->closed_by[i]);
-    json_object_set_new(out, "closed_by", closed_by);
+    put(out, "closed_by", closed_by);
     return out;
 }
 
@@ -229,8 +238,8 @@ static json_t *server(const struct pool_server_stats *stats, const struct histog
 {
     json_t *out = json_object();
 
-    json_object_set_new(out, "address", json_string(stats->address));
-    json_object_set_new(out, "state", json_string(stats->state));
+    put(out, "address", json_string(stats->address));
+    put(out, "state", json_string(stats->state));
     set(out, "requests", stats->requests);
     set(out, "errors", stats->errors);
     set(out, "retries", stats->retries);
@@ -239,8 +248,8 @@ static json_t *server(const struct pool_server_stats *stats, const struct histog
     set(out, "queue_full", stats->queue_full);
     set(out, "queue_timeouts", stats->queue_timeouts);
     set(out, "learned_timeout_ms", (uint64_t)stats->learned_timeout_ms);
-    json_object_set_new(out, "connections", server_connections(stats));
-    json_object_set_new(out, "latency_us", latency(latency_us));
+    put(out, "connections", server_connections(stats));
+    put(out, "latency_us", latency(latency_us));
     return out;
 }
 
@@ -254,25 +263,24 @@ static json_t *phases(const struct weir *weir, unsigned upstream)
                 {"connect", offsetof(struct upstream_stats, connect_us)},
                 {"first_byte", offsetof(struct upstream_stats, first_byte_us)},
                 {"body", offsetof(struct upstream_stats, body_us)}};
-    struct histogram *h = base_alloc(sizeof(*h));
     json_t *out = json_object();
 
     for (size_t i = 0; i < weir_count(rows); i++) {
-        memset(h, 0, sizeof(*h));
+        struct histogram h = {0};
+
         for (unsigned w = 0; w < weir->workers_count; w++) {
             const char *stats = (const char *)&weir->workers[w].stats.upstreams[upstream];
 
-            histogram_merge(h, (const struct histogram *)(stats + rows[i].offset));
+            histogram_merge(&h, (const struct histogram *)(stats + rows[i].offset));
         }
-        json_object_set_new(out, rows[i].name, latency(h));
+        put(out, rows[i].name, latency(&h));
     }
-    free(h);
     return out;
 }
 
 static json_t *upstreams(const struct weir *weir)
 {
-    struct histogram *h = base_alloc(sizeof(*h));
+    struct histogram h;
     json_t *out = json_object();
 
     for (unsigned u = 0; u < weir->conf->upstreams_count; u++) {
@@ -282,17 +290,16 @@ static json_t *upstreams(const struct weir *weir)
         uint64_t queued = 0;
 
         for (unsigned s = 0; s < pool_servers(weir->pool, upstream); s++) {
-            memset(h, 0, sizeof(*h));
-            pool_read_stats(weir->pool, upstream, s, &stats, h);
+            memset(&h, 0, sizeof(h));
+            pool_read_stats(weir->pool, upstream, s, &stats, &h);
             queued += stats.queued;
-            json_array_append_new(servers, server(&stats, h));
+            append_to(servers, server(&stats, &h));
         }
         set(one, "queued", queued);
-        json_object_set_new(one, "servers", servers);
-        json_object_set_new(one, "phases_us", phases(weir, u));
-        json_object_set_new(out, upstream->name, one);
+        put(one, "servers", servers);
+        put(one, "phases_us", phases(weir, u));
+        put(out, upstream->name, one);
     }
-    free(h);
     return out;
 }
 
@@ -308,6 +315,22 @@ static json_t *buffers(const struct weir *weir)
     return json_pack("{s:o}", "bufferevents", out);
 }
 
+/* Into memory that is enough beforehand: jansson 2.14's json_dumps() takes no notice of a key that
+ * did not fit. NULL when memory is out. */
+static char *write_text(const json_t *json)
+{
+    const size_t flags = JSON_INDENT(2) | JSON_REAL_PRECISION(12);
+    size_t bytes = json_dumpb(json, NULL, 0, flags);
+    char *text = bytes > 0 ? malloc(bytes + 1) : NULL;
+
+    if (text && json_dumpb(json, text, bytes, flags) == bytes) {
+        text[bytes] = '\0';
+        return text;
+    }
+    free(text);
+    return NULL;
+}
+
 char *admin_stats_json(struct weir *weir)
 {
     json_t *out = json_object();
@@ -315,23 +338,24 @@ char *admin_stats_json(struct weir *weir)
     json_t *connected = connections(weir);
     struct outcome_counts outcomes = read_outcomes(weir);
     int64_t uptime_ms = (base_clock_mono_us() - weir->started_us) / 1000;
-    char *text;
+    char *text = NULL;
 
-    json_object_set_new(out, "version", json_string(WEIR_VERSION));
-    json_object_set_new(out, "uptime_s", json_real((double)uptime_ms / 1000));
+    put(out, "version", json_string(WEIR_VERSION));
+    put(out, "uptime_s", json_real((double)uptime_ms / 1000));
     set(out, "workers", weir->workers_count);
-    json_object_set_new(out, "requests", requests(weir, &outcomes));
-    json_object_set_new(out, "connections", connected);
-    json_object_set_new(out, "cache", cache(weir, &outcomes));
-    json_object_set_new(out, "latency_us",
-                        json_pack("{s:o, s:o}", "hit", latency_of_all(weir, FROM_MEMORY), "miss",
-                                  latency_of_all(weir, FROM_ORIGIN)));
-    json_object_set_new(out, "routes", routes(weir));
-    json_object_set_new(out, "upstreams", upstreams(weir));
-    json_object_set_new(out, "buffers", buffers(weir));
-    json_object_set_new(out, "access_log",
-                        json_pack("{s:I}", "dropped", (json_int_t)SUM(weir, log_dropped)));
-    text = json_dumps(out, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+    put(out, "requests", requests(weir, &outcomes));
+    put(out, "connections", connected);
+    put(out, "cache", cache(weir, &outcomes));
+    put(out, "latency_us",
+        json_pack("{s:o, s:o}", "hit", latency_of_all(weir, FROM_MEMORY), "miss",
+                  latency_of_all(weir, FROM_ORIGIN)));
+    put(out, "routes", routes(weir));
+    put(out, "upstreams", upstreams(weir));
+    put(out, "buffers", buffers(weir));
+    put(out, "access_log", json_pack("{s:I}", "dropped", (json_int_t)SUM(weir, log_dropped)));
+    if (!incomplete)
+        text = write_text(out);
+    incomplete = false;
     json_decref(out);
     return text;
 }

@@ -197,8 +197,11 @@ static void check_request_sent(const struct http1_head *head, const struct http1
 static void forward_one(struct conf *conf, const struct http1_head *head)
 {
     static const struct sockaddr_in peer = {.sin_family = AF_INET};
-    struct request request = {
-        .head = head, .scheme = STR("http"), .peer = (const struct sockaddr *)&peer};
+    static struct worker worker; /* whose ids are made */
+    struct request request = {.worker = &worker,
+                              .head = head,
+                              .scheme = STR("http"),
+                              .peer = (const struct sockaddr *)&peer};
     struct arena arena;
     arena_init(&arena, 1024);
     const struct conf_route *route =

@@ -19,6 +19,11 @@ def entries(path, count):
     return [json.loads(line) for line in wait_for(f"{count} lines in the access log", read)]
 
 
+def by(field, path, count):
+    """Lines of two workers come in any order."""
+    return {entry[field]: entry for entry in entries(path, count)}
+
+
 def logged(start, script, **config):
     path = os.path.join(start.folder, "access.log")
     origin = start.origin(script)
@@ -33,7 +38,8 @@ def test_started_where_the_client_sends_none(start):
     trace = TRACEPARENT.fullmatch(request.field("traceparent"))
     assert trace and ID.fullmatch(request.field("X-Request-ID"))
     assert not request.has("tracestate")
-    miss, hit = entries(path, 2)
+    lines = by("cache", path, 2)
+    miss, hit = lines["miss"], lines["hit"]
     assert miss["request_id"] == request.field("X-Request-ID") and miss["trace_id"] == trace[1]
     assert ID.fullmatch(hit["request_id"]) and hit["request_id"] != miss["request_id"]
     assert hit["trace_id"] != miss["trace_id"]
@@ -67,7 +73,8 @@ def test_in_answers_of_weirs_own(start):
     given = weir.get("/b", [("X-Request-ID", "mine")])
     assert made.status == given.status == 502
     assert given.field("X-Request-ID") == "mine"
-    first, second = entries(path, 2)
+    lines = by("target", path, 2)
+    first, second = lines["/a"], lines["/b"]
     assert first["request_id"] == made.field("X-Request-ID") == origin.requests[0].field("X-Request-ID")
     assert second["request_id"] == "mine"
     assert f"to request {first['request_id']}:" in weir.stderr()
@@ -83,7 +90,8 @@ def test_phases_of_a_miss_and_a_hit(start):
     origin, weir, path = logged(start, cacheable(b"x"))
     for _ in range(2):
         weir.get("/a")
-    miss, hit = entries(path, 2)
+    lines = by("cache", path, 2)
+    miss, hit = lines["miss"], lines["hit"]
     assert miss["connect_us"] > 0 and miss["first_byte_us"] > 0
     assert miss["queue_us"] == 0
     spent = sum(miss[f"{phase}_us"] for phase in ("queue", "connect", "first_byte", "body"))
@@ -118,6 +126,6 @@ def test_time_in_the_queue_is_a_phase_of_its_own(start):
     gate.open()
     second.read_response()
     first.join()
-    by_target = {entry["target"]: entry for entry in entries(path, 2)}
+    by_target = by("target", path, 2)
     assert by_target["/second"]["queue_us"] > 0 and by_target["/second"]["connect_us"] == 0
     assert by_target["/first"]["queue_us"] == 0

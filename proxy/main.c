@@ -115,6 +115,7 @@ static int command_check(int argc, char **argv)
     if (!conf)
         return status;
     conf_print(conf, stdout);
+    conf_print_machine(conf, stdout);
     conf_release(&conf);
     return finish_output("check");
 }

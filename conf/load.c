@@ -70,6 +70,12 @@ static void set_defaults(struct loader *loader, struct target *target)
     }
 }
 
+/* Rounded down to a size that reads well. */
+static uint64_t in_whole_steps(uint64_t bytes)
+{
+    return bytes & ~(MEMORY_STEP - 1);
+}
+
 /* What "auto" stands for on this machine. */
 static void resolve_auto(struct loader *loader)
 {
@@ -79,8 +85,7 @@ static void resolve_auto(struct loader *loader)
     machine_read(MACHINE_PROC_CGROUP, MACHINE_SYS_CGROUP, machine);
     uint64_t quarter = machine->memory_bytes / 4;
     machine->auto_workers = machine->cpus < WORKERS_MAX ? machine->cpus : WORKERS_MAX;
-    machine->auto_cache_memory =
-        quarter > MEMORY_LEAST ? quarter & ~(MEMORY_STEP - 1) : MEMORY_LEAST;
+    machine->auto_cache_memory = quarter > MEMORY_LEAST ? in_whole_steps(quarter) : MEMORY_LEAST;
     if (conf->workers == 0)
         conf->workers = machine->auto_workers;
     if (conf->cache_memory == 0)
@@ -462,7 +467,8 @@ void conf_print_machine(const struct conf *conf, FILE *out)
             machine->cpus_limited_by);
     if (machine->cpu_quota_millis != UINT64_MAX)
         fprintf(out, "; quota of the cgroup: %.3f", (double)machine->cpu_quota_millis / 1000);
-    fprintf(out, "), memory %s (limited by: %s)\n", units_format_size(size, machine->memory_bytes),
+    fprintf(out, "), memory %s (limited by: %s)\n",
+            units_format_size(size, in_whole_steps(machine->memory_bytes)),
             machine->memory_limited_by);
     fprintf(out, "# auto is here: workers %u, cache.memory %s\n", machine->auto_workers,
             units_format_size(size, machine->auto_cache_memory));

@@ -55,8 +55,8 @@ static inline bool figure_is_there(const struct figure *figure, const void *thin
 /* Of this process, from the kernel and the allocator. */
 struct process_stats {
     uint64_t resident_bytes, open_fds, max_fds, cpu_us;
-    uint64_t allocated_bytes, active_bytes,
-        allocator_resident_bytes; /* FIGURE_ABSENT: not jemalloc */
+    /* FIGURE_ABSENT: another allocator than jemalloc */
+    uint64_t allocated_bytes, active_bytes, allocator_resident_bytes;
 };
 
 struct totals {

@@ -348,6 +348,12 @@ struct histogram {
 void histogram_add(struct histogram *h, uint64_t value);
 /* Adds from's counts to into's; `from` may be written meanwhile, `into` belongs to the caller. */
 void histogram_merge(struct histogram *into, const struct histogram *from);
+/* The largest value that shares a bucket with this one. */
+uint64_t histogram_bound(uint64_t value);
+/* How many values are not above each of these bounds: exact for what histogram_bound() gives. The
+ * bounds ascend. */
+void histogram_count_below(const struct histogram *h, const uint64_t *bounds, unsigned count,
+                           uint64_t *counts);
 /* The value below or at which the share q (0 to 1) of all values lies; 0 when empty. */
 uint64_t histogram_quantile(const struct histogram *h, double q);
 

@@ -256,22 +256,6 @@ static struct str request_field(const struct request *request, enum field_id id)
     return field ? cut(field_value(field), VALUE_BYTES) : str_of(NULL, 0);
 }
 
-static const char *cache_word(enum outcome outcome)
-{
-    static const char *const words[OUTCOMES] = {
-        [OUTCOME_HIT] = "hit",
-        [OUTCOME_MISS] = "miss",
-        [OUTCOME_STALE] = "stale",
-        [OUTCOME_REVALIDATED] = "revalidated",
-        [OUTCOME_COALESCED] = "coalesced",
-        [OUTCOME_PASS] = "pass",
-        [OUTCOME_LOCAL] = "local",
-    };
-
-    weir_assert((unsigned)outcome < OUTCOMES && words[outcome]);
-    return words[outcome];
-}
-
 void access_log_write(struct worker *worker, struct request *request, int64_t now_us)
 {
     struct access_ring *ring = worker->access;
@@ -287,7 +271,7 @@ void access_log_write(struct worker *worker, struct request *request, int64_t no
         .minor = head->minor,
         .status = request->status,
         .bytes = request->sent_bytes,
-        .cache = cache_word(request->outcome),
+        .cache = outcome_word(request->outcome),
         .ttl_s = request->ttl_s,
         .route = request->route ? request->route->name : NULL,
         .upstream = request->upstream_address,

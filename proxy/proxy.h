@@ -26,24 +26,24 @@ struct worker;
 
 /* ==== How a request was answered ==== */
 
-/* Each finished request counts in exactly one: symbol, field of /stats "cache", Cache-Status token
- * or "". */
+/* Each finished request counts in exactly one: symbol, field of /stats "cache", word in the access
+ * log and in /metrics. */
 #define OUTCOME_TABLE(X)                                                                           \
-    X(HIT, "hits")                                                                                 \
-    X(MISS, "misses")                                                                              \
-    X(STALE, "stale")                                                                              \
-    X(REVALIDATED, "revalidated")                                                                  \
-    X(COALESCED, "coalesced")                                                                      \
-    X(PASS, "passes")                                                                              \
-    X(LOCAL, "local")
+    X(HIT, "hits", "hit")                                                                          \
+    X(MISS, "misses", "miss")                                                                      \
+    X(STALE, "stale", "stale")                                                                     \
+    X(REVALIDATED, "revalidated", "revalidated")                                                   \
+    X(COALESCED, "coalesced", "coalesced")                                                         \
+    X(PASS, "passes", "pass")                                                                      \
+    X(LOCAL, "local", "local")
 
 enum outcome {
-#define X(symbol, counter) OUTCOME_##symbol,
+#define X(symbol, counter, word) OUTCOME_##symbol,
     OUTCOME_TABLE(X)
 #undef X
     OUTCOMES
 };
-const char *outcome_counter(enum outcome outcome);
+const char *outcome_word(enum outcome outcome);
 
 /* ==== Weir's own answers ==== */
 
@@ -396,6 +396,8 @@ struct upstream_stats {
     struct histogram queue_us, connect_us, first_byte_us, body_us;
 };
 
+/* Cells first, and of those that go up together, what happens first in front (figures.c reads them
+ * from the last to the first). */
 struct worker_stats {
     cell started, finished;
     cell status[6]; /* by class; 0: none was sent */
@@ -490,7 +492,7 @@ struct weir {
     unsigned workers_count;
     atomic_uint workers_running;
     _Atomic enum weir_phase phase;
-    int64_t started_us;
+    int64_t started_us, started_wall_us;
     bool test_clock;
     struct conf_address *bound; /* where each listener really listens; one per conf->listen */
     struct conf_address admin_bound;

@@ -264,7 +264,10 @@ static void take_down(struct weir *weir)
 int weir_run(struct conf *conf, bool test_clock, void (*on_ready)(struct weir *weir, void *arg),
              void *arg)
 {
-    struct weir weir = {.conf = conf, .started_us = base_clock_mono_us(), .test_clock = test_clock};
+    struct weir weir = {.conf = conf,
+                        .started_us = base_clock_mono_us(),
+                        .started_wall_us = base_clock_wall_us(),
+                        .test_clock = test_clock};
     struct main_thread main_thread = {.weir = &weir, .on_ready = on_ready, .arg = arg};
     const char *why;
     int status = 2;

@@ -37,13 +37,18 @@ struct endpoint {
 
 /* ---- answers ---- */
 
-void admin_reply(struct evhttp_request *req, int status, const char *type, const char *text)
+void admin_set_fields(struct evhttp_request *req, const char *type)
 {
     struct evkeyvalq *fields = evhttp_request_get_output_headers(req);
 
     evhttp_add_header(fields, "Content-Type", type);
     evhttp_add_header(fields, "Cache-Control", "no-store");
     evhttp_add_header(fields, "X-Content-Type-Options", "nosniff");
+}
+
+void admin_reply(struct evhttp_request *req, int status, const char *type, const char *text)
+{
+    admin_set_fields(req, type);
     if (evbuffer_add(evhttp_request_get_output_buffer(req), text, strlen(text)) != 0)
         status = 503; /* for want of memory: no empty answer is taken for the right one */
     evhttp_send_reply(req, status, http1_reason((unsigned)status).ptr, NULL);
@@ -74,6 +79,7 @@ static void reply_index(struct admin *admin, struct evhttp_request *req)
     admin_reply(req, 200, ADMIN_TEXT,
                 "weir admin port\n\n"
                 "GET  /stats              counters, as JSON\n"
+                "GET  /metrics            the same and histograms, for Prometheus\n"
                 "GET  /healthz, /readyz   200, or 503 while starting or draining\n"
                 "POST /purge?url=URL      forget one URL, every variant of it\n");
 }
@@ -106,8 +112,11 @@ static void reply_health(struct admin *admin, struct evhttp_request *req)
 }
 
 static const struct endpoint endpoints[] = {
-    {"/", GET_AND_HEAD, false, reply_index},        {"/stats", GET_AND_HEAD, false, reply_stats},
-    {"/healthz", GET_AND_HEAD, true, reply_health}, {"/readyz", GET_AND_HEAD, true, reply_health},
+    {"/", GET_AND_HEAD, false, reply_index},
+    {"/stats", GET_AND_HEAD, false, reply_stats},
+    {"/metrics", GET_AND_HEAD, false, admin_metrics},
+    {"/healthz", GET_AND_HEAD, true, reply_health},
+    {"/readyz", GET_AND_HEAD, true, reply_health},
     {"/purge", POST, false, admin_purge},
 };
 static const struct endpoint test_clock_endpoint = {"/test/clock", POST, false,

@@ -252,6 +252,7 @@ void session_open(struct worker *worker, int fd, const struct sockaddr *peer)
     struct session *session = freelist_get(&worker->session_list);
 
     if (!session) {
+        worker_lacks_memory(worker, "for a client's connection; it is closed");
         close(fd);
         return;
     }
@@ -295,8 +296,10 @@ static struct exchange *lease_exchange(struct session *session)
     struct worker *worker = session->worker;
     struct exchange *exchange = freelist_get(&worker->exchange_list);
 
-    if (!exchange)
+    if (!exchange) {
+        worker_lacks_memory(worker, "for a request; its connection is reset");
         return NULL;
+    }
     request_init(&exchange->request, on_request_freed);
     arena_lend(&exchange->request.arena, exchange->room, sizeof(exchange->room));
     exchange->head.list = exchange->fields;

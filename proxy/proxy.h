@@ -437,6 +437,7 @@ struct worker {
     struct mail drain_mail;
     uint64_t id_seed, id_key, id_count; /* of the ids that trace.c makes */
     struct log_pace too_slow_pace;      /* of the lines about clients that were cut for it */
+    struct log_pace memory_pace;        /* of those of worker_lacks_memory() */
     struct worker_stats stats;
 };
 
@@ -450,6 +451,8 @@ void worker_drain(struct worker *worker);
 void worker_destroy(struct worker *worker);
 /* Owner thread: a session has ended; when draining, the last one stops the loop. */
 void worker_session_ended(struct worker *worker);
+/* Owner thread: logs, at most once a second, what memory was missing for, and what follows. */
+void worker_lacks_memory(struct worker *worker, const char *what);
 int64_t worker_wall_s(void);
 int64_t worker_mono_ms(void);
 

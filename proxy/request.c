@@ -62,6 +62,8 @@ static enum request_state answer_local(struct request *request, enum local local
 {
     const struct local_row *row = local_row(local);
 
+    if (local == LOCAL_OVERLOADED)
+        worker_lacks_memory(request->worker, "while answering a request; it gets 503");
     return answer(request, row->status, row->detail, row->text);
 }
 

@@ -28,6 +28,12 @@ int64_t worker_wall_s(void)
     return base_clock_wall_us() / 1000000;
 }
 
+void worker_lacks_memory(struct worker *worker, const char *what)
+{
+    log_write_paced(&worker->memory_pace, worker->loop.now_ms, LOG_WARN_LEVEL, "out of memory %s",
+                    what);
+}
+
 /* ---- listeners ---- */
 
 static bool may_accept(struct net_listener *listener)

@@ -34,6 +34,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -240,12 +241,21 @@ static ssize_t fail(int fd, int error)
     return -1;
 }
 
+/* Of `len`, less than there is to be read. */
+static size_t part_of_unread(int fd, size_t len)
+{
+    int unread = 0;
+
+    ioctl(fd, FIONREAD, &unread);
+    return part_of(unread > 0 && (size_t)unread < len ? (size_t)unread : len);
+}
+
 ssize_t recv(int fd, void *buffer, size_t len, int flags)
 {
     int error = choose(CALL_recv, fd);
 
     if (error == SHORT)
-        len = part_of(len < 4096 ? len : 4096);
+        len = part_of_unread(fd, len);
     if (error == SHORT || error == EAGAIN)
         bring_edge_again(fd);
     return error && error != SHORT ? fail(fd, error) : REAL(recv)(fd, buffer, len, flags);

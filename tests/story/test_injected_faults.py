@@ -255,6 +255,45 @@ def test_a_system_call_fails_once(faulty, way):
         assert number > 0 or rule.split("=")[0] in ("writev", "connect", "getsockopt", "socket"), f"{rule} has not failed"
 
 
+# Of a miss: status, detail in Cache-Status, what is logged.
+TOLD = {
+    "connect@origin=ECONNREFUSED*1": (502, "connect-failed", None),
+    "connect@origin=ETIMEDOUT*1": (502, "connect-failed", None),
+    "getsockopt@origin=EHOSTUNREACH*1": (502, "connect-failed", None),
+    "socket=EMFILE*1": (502, "connect-failed", None),
+    "sendmsg@origin=EPIPE*1": (502, "origin-closed", None),
+    "sendmsg@origin=ENOBUFS*1": (503, "overloaded", "out of memory while answering a request; it gets 503"),
+    "recv@origin=ECONNRESET*1": (502, "origin-closed", None),
+    "epoll_ctl@origin=ENOSPC*1": (503, "overloaded", "out of memory while answering a request; it gets 503"),
+    "recv@client=ECONNRESET*1": (None, None, None),
+    "epoll_ctl@client=ENOMEM*1": (None, None, None),
+    "malloc=ENOMEM*1": (None, None, "out of memory for a client's connection; it is closed"),
+    "accept4=EMFILE*1": (200, None, "Too many open files; pausing until some have closed"),
+}
+
+
+@pytest.mark.parametrize("rule", TOLD)
+def test_what_a_failure_looks_like(start, rule):
+    weir = start.faulty(start.origin(answer), workers=1)
+    status, detail, line = TOLD[rule]
+    weir.orders.cue(rule)
+    try:
+        response = weir.get("/miss/told")
+    except (AssertionError, ConnectionError):
+        response = None  # closed without an answer
+    assert weir.orders.injected() == 1
+    assert (response.status if response else None) == status
+    if detail:
+        assert response.cache_status()["detail"] == detail
+        assert weir.stats()["requests"]["status"]["5xx"] == 1
+    if line:
+        assert line in weir.stderr()
+    if "accept4" in rule:
+        assert weir.stats()["connections"]["accept_paused"] == 1
+    weir.orders.off()
+    assert weir.get("/miss/told").body == BODY
+
+
 def ask_admin(weir, method, path):
     """None when the connection broke before there was a whole answer."""
     try:

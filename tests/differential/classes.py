@@ -95,7 +95,7 @@ def name_cause(kind, message, weir, node):
         return "framing-in-trailers"
     if not weir.aspects or node.aspects:
         return None
-    if node.why in ("HPE_STRICT", "HPE_INVALID_CHUNK_SIZE") and head.framing == "chunked":
+    if node.why in ("HPE_STRICT", "HPE_INVALID_CHUNK_SIZE", "HPE_UNKNOWN") and head.framing == "chunked":
         return "extension-space"
     return None
 

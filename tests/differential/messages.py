@@ -61,6 +61,7 @@ ODD_EXTENSIONS = [b";a", b";a=b", b';a="b"', b" ;a", b"; a = b", b" ", b"\t", b"
                   b';a="\\"', b";a=b c", b";a\n", b";a\r", b";a\0", b";a\x7f", b";\xe4", b';a="\xe4"', b";a=b;c=d",
                   b";" + b"e" * 300, b"a", b"x", b" 5", b";a;\r\n", b";a ", b";a\x0b", b'; a ="b;c" ;d', b';a="\\\x01"',
                   b";a/b=c", b";a=b,c", b'"', b';a="b"c', b';a="b" ', b';a="\tb"', b";a\t=\tb"]
+DATA_ENDS = [b"\r", b"\n", b"", b"\rX", b"XX", b"\r\r", b"\n\n", b"X\n", b"\r\n\n", b"\r0", b"X"]
 TRAILERS = [b"T: u\r\n", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Host: evil\r\n",
             b"Authorization: x\r\n", b"T : u\r\n", b" T: u\r\n", b"T: u\n", b"T\r\n", b": u\r\n", b"T: u\r\n v\r\n",
             b"T: \0\r\n", b"T:u\r",
@@ -117,7 +118,8 @@ class Writer:
         parts = []
         for _ in range(self.random.choice((0, 1, 1, 2, 3))):
             data = self.random.choice((b"hello", b"x", b"\r\n0\r\n\r\n", b"a" * 16, b"GET / HTTP/1.1\r\n\r\n", b"\0\xff\n"))
-            parts += [self.size(len(data)), self.extension(), self.pick(ENDS, ODD_ENDS), data, self.pick(ENDS, ODD_ENDS)]
+            parts += [self.size(len(data)), self.extension(), self.pick(ENDS, ODD_ENDS), data,
+                      self.pick(ENDS, ODD_ENDS + DATA_ENDS)]
         last = b"0" if not self.odd() else self.random.choice((b"00", b"0" * 16, b"0" * 17, b"-0", b"0x0", b"", b"+0", b" 0"))
         parts += [last, self.extension(), self.pick(ENDS, ODD_ENDS)]
         if self.maybe(0.15) or self.odd():
@@ -169,7 +171,7 @@ class Writer:
     def target(self, method):
         host = self.pick(HOSTS, ODD_HOSTS)
         if method == b"CONNECT" and not self.odd():
-            return self.random.choice((b"h:443", b"[::1]:443", b"127.0.0.1:1")) if not self.odd() else host
+            return self.random.choice((b"h:443", b"[::1]:443", b"127.0.0.1:1")) if not self.odd() else self.random.choice(ODD_HOSTS)
         if self.maybe(0.1) or self.odd():
             scheme = self.pick((b"http://", b"http://", b"https://"), (b"HTTP://", b"ftp://", b"http:/", b"http:", b"://", b"urn:", b"h+t.p-1://", b"ws://"))
             return scheme + host + self.random.choice((b"", b"/", b"/a?b", b"?q", b"/a#f", b"#f", self.pick(TARGETS, ODD_TARGETS)))

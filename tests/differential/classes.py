@@ -18,17 +18,17 @@ CLASSES = {
     "agree/accepted": Class("all", "", "one reading"),
     "agree/refused": Class("none", "", "Weir and Node may see it at different bytes"),
 
-    "weir-stricter/bad_method": Class("the RFC, Node", "2.2", "more than four empty lines before a request: no client sends them"),
-    "weir-stricter/bad_status_line": Class("the RFC, Node", "4", "a status below 100 or above 599: nothing says how it is framed"),
-    "weir-stricter/bad_target": Class("the RFC, Node", "3.2.2", "a scheme that Weir does not serve, a port above 65535, an IPvFuture address"),
-    "weir-stricter/chunk_bad_extension": Class("the RFC, Node", "7.1.1", "more than 256 bytes of extensions: the section asks for a limit"),
-    "weir-stricter/chunk_bad_size": Class("the RFC, Node", "7.1", "more than 16 digits, leading zeros: others cut them off"),
-    "weir-stricter/coding_in_http10": Class("the RFC, Node", "6.1", "its framing is faulty, whether or not it could be read"),
-    "weir-stricter/coding_unknown": Class("the RFC, Node", "6.1, 7", "a coding but chunked alone: 6.1 lets a server refuse, and all known obfuscations are here"),
-    "weir-stricter/host_bad": Class("the RFC, Node", "3.2, RFC 9110 4.2.1", "an empty host, a port above 65535, an IPvFuture address: nothing is reached by them"),
+    "weir-stricter/bad_method": Class("the RFC; Node in part", "2.2", "more than four empty lines before a request: no client sends them"),
+    "weir-stricter/bad_status_line": Class("the RFC; Node in part", "4", "a status below 100 or above 599: nothing says how it is framed"),
+    "weir-stricter/bad_target": Class("the RFC; Node in part", "3.2.2", "a scheme that Weir does not serve, a port above 65535, an IPvFuture address"),
+    "weir-stricter/chunk_bad_extension": Class("the RFC; Node in part", "7.1.1", "more than 256 bytes of extensions: the section asks for a limit"),
+    "weir-stricter/chunk_bad_size": Class("the RFC; Node in part", "7.1", "more than 16 digits, leading zeros: others cut them off"),
+    "weir-stricter/coding_in_http10": Class("the RFC; Node in part", "6.1", "its framing is faulty, whether or not it could be read"),
+    "weir-stricter/coding_unknown": Class("the RFC; Node in part", "6.1, 7", "a coding but chunked alone: 6.1 lets a server refuse, and all known obfuscations are here"),
+    "weir-stricter/host_bad": Class("the RFC; Node in part", "3.2, RFC 9110 4.2.1", "an empty host, a port above 65535, an IPvFuture address: nothing is reached by them"),
     "weir-stricter/length_and_coding": Class("the RFC", "6.1, 6.3", "the classic of smuggling, which a server MAY refuse"),
-    "weir-stricter/length_bad": Class("the RFC, Node", "6.2", "2^63 and more, even where no body follows"),
-    "weir-stricter/length_repeated": Class("the RFC, Node", "6.3", "equal lengths, repeated or in a list: a recipient MAY refuse"),
+    "weir-stricter/length_bad": Class("the RFC; Node in part", "6.2", "2^63 and more, even where no body follows"),
+    "weir-stricter/length_repeated": Class("the RFC; Node in part", "6.3", "equal lengths, repeated or in a list: a recipient MAY refuse"),
 
     "node-laxer/bad_field_name": Class("Node", "5.1", "a name that is no token (Node 18)"),
     "node-laxer/bad_method": Class("Node", "3", "behind more than four empty lines, something else that Node lets pass"),
@@ -95,7 +95,7 @@ def name_cause(kind, message, weir, node):
         return "framing-in-trailers"
     if not weir.aspects or node.aspects:
         return None
-    if node.why in ("HPE_STRICT", "HPE_INVALID_CHUNK_SIZE") and head.framing == "chunked":
+    if node.why in ("HPE_STRICT", "HPE_INVALID_CHUNK_SIZE", "HPE_UNKNOWN") and head.framing == "chunked":
         return "extension-space"
     return None
 

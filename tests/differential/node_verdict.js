@@ -75,7 +75,11 @@ function judge(kind, message) {
     if (first.complete) end = message.length;
   }
   // What is wrong behind the first message is not the first message's.
-  if (!first.complete) return typeof result === 'number' || result.code === 'HPE_INVALID_EOF_STATE' ? 'incomplete' : `refused\t${result.code}`;
+  if (!first.complete) {
+    if (typeof result !== 'number') return result.code === 'HPE_INVALID_EOF_STATE' ? 'incomplete' : `refused\t${result.code}`;
+    // Where an upgrade is asked for, Node keeps its reason to itself.
+    return result < message.length ? 'refused\tHPE_UNKNOWN' : 'incomplete';
+  }
   const head = first.head;
   if (end === null) end = findEnd(kind, message);
   const start = kind === 'q' ? hex(METHODS[head.method]) : head.status;

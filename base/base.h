@@ -355,6 +355,8 @@ enum log_level {
     LOG_WARN_LEVEL,
     LOG_ERROR_LEVEL
 };
+#define LOG_LEVELS (LOG_ERROR_LEVEL + 1)
+const char *log_level_name(enum log_level level);
 
 /* Before threads start, and after a reload: below `level` nothing is written. */
 void log_set_level(enum log_level level);
@@ -366,14 +368,32 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 #define log_warn(...) log_write(LOG_WARN_LEVEL, __VA_ARGS__)
 #define log_error(...) log_write(LOG_ERROR_LEVEL, __VA_ARGS__)
 
-/* For a line that thousands may cause within a moment: at most one a second is written, and the
- * next tells how many were held back. One thread's; zero it to start. */
-struct log_pace {
-    int64_t next_ms;
-    unsigned held_back;
+/* A kind of line that peers cause, maybe thousands in a moment: LOG_BURST of them a second are
+ * written, the others counted. Each count is told, with the kind's next line or by
+ * log_tell_held_back(). Static, as it is never forgotten again; visible for that. */
+struct log_kind {
+    const char *what; /* what the lines are about, for the telling: "sending responses" */
+    enum log_level level;
+    /* atomics */
+    _Atomic uint64_t window; /* the second of the last line, and how many have been written in it */
+    atomic_uint held_back;   /* and not yet told */
+    atomic_bool listed;
+    struct log_kind *next; /* fixed once it is listed */
 };
-void log_write_paced(struct log_pace *pace, int64_t now_ms, enum log_level level,
-                     const char *format, ...) __attribute__((format(printf, 4, 5)));
+#define LOG_BURST 10
+
+/* Any thread. */
+void log_write_paced(struct log_kind *kind, int64_t now_ms, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Main thread, once a second, and with INT64_MAX at the end: a line for each kind of which lines
+ * were held back and nothing has been written since the second before. */
+void log_tell_held_back(int64_t now_ms);
+
+/* Lines since the start. */
+struct log_counts {
+    uint64_t written, held_back;
+};
+struct log_counts log_count(enum log_level level);
 
 /* ---- fields: the one shape of HTTP that every room shares ---- */
 

@@ -432,7 +432,6 @@ struct worker {
     struct access_ring *access; /* NULL: no access log */
     struct mail drain_mail;
     uint64_t id_seed, id_key, id_count; /* of the ids that trace.c makes */
-    struct log_pace too_slow_pace;      /* of the lines about clients that were cut for it */
     struct worker_stats stats;
 };
 

@@ -145,6 +145,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
     (void)what;
     if (main_thread->weir->phase == WEIR_DRAINING) {
+        log_tell_held_back(INT64_MAX);
         log_warn("stopping at once: a second signal %d", (int)number);
         join_ended(main_thread);
         _exit(0);
@@ -163,6 +164,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
     pool_sweep(main_thread->weir->pool, now_ms);
     cache_sweep(main_thread->weir->cache, SWEEP_OBJECTS, now_ms);
     cache_watch_memory(main_thread->weir->cache, now_ms);
+    log_tell_held_back(now_ms);
 }
 
 static void say_where(const struct weir *weir)
@@ -279,6 +281,7 @@ int weir_run(struct conf *conf, bool test_clock, void (*on_ready)(struct weir *w
                 conf->admin.text, why);
         else if (start_workers(&weir)) {
             serve(&main_thread);
+            log_tell_held_back(INT64_MAX);
             log_info("stopped");
             status = 0;
         } else {

@@ -308,6 +308,20 @@ static json_t *buffers(const struct weir *weir)
     return json_pack("{s:o}", "bufferevents", out);
 }
 
+static json_t *error_log(void)
+{
+    json_t *out = json_object();
+
+    for (unsigned i = 0; i < LOG_LEVELS; i++) {
+        struct log_counts counts = log_count((enum log_level)i);
+
+        json_object_set_new(out, log_level_name((enum log_level)i),
+                            json_pack("{s:I, s:I}", "written", (json_int_t)counts.written,
+                                      "held_back", (json_int_t)counts.held_back));
+    }
+    return out;
+}
+
 char *admin_stats_json(struct weir *weir)
 {
     json_t *out = json_object();
@@ -331,6 +345,7 @@ char *admin_stats_json(struct weir *weir)
     json_object_set_new(out, "buffers", buffers(weir));
     json_object_set_new(out, "access_log",
                         json_pack("{s:I}", "dropped", (json_int_t)SUM(weir, log_dropped)));
+    json_object_set_new(out, "error_log", error_log());
     text = json_dumps(out, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
     json_decref(out);
     return text;

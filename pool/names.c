@@ -111,6 +111,7 @@ static int64_t bounded_ttl_ms(unsigned ttl_s)
 static void on_resolved(void *arg, const struct sockaddr_storage *sockets, unsigned count,
                         unsigned ttl_s, const char *why)
 {
+    static struct log_kind failed = {.level = LOG_WARN_LEVEL, .what = "looking up names"};
     struct name_lookup *lookup = arg;
     struct pool_server *server = lookup->server;
     free(lookup);
@@ -127,7 +128,8 @@ static void on_resolved(void *arg, const struct sockaddr_storage *sockets, unsig
         wait_ms = bounded_ttl_ms(ttl_s);
     } else {
         wait_ms = pause_ms(++server->lookup_failures);
-        log_warn(
+        log_write_paced(
+            &failed, server->pool->clock_ms(),
             "upstream %s: looking up %s: %s; %s, trying again in %lld s", server->upstream->name,
             server->conf->address.host, why != NULL ? why : "no IP address in the answer",
             server->addresses_count > 0 ? "keeping the addresses known" : "answering 502 for it",

@@ -686,11 +686,18 @@ static void on_news(struct cache_reader *reader)
 
 static void on_wait_due(struct wheel_timer *timer, int64_t now_ms)
 {
+    static struct log_kind kind = {.level = LOG_WARN_LEVEL,
+                                   .what = "waiting for other requests' answers"};
     struct request *request = weir_container(timer, struct request, wait_deadline);
+    struct str id;
 
-    (void)now_ms;
     weir_check_magic(request, REQUEST_MAGIC);
     weir_assert(request->state == REQUEST_AWAIT_HEAD);
+    id = trace_request_id(request);
+    log_write_paced(&kind, now_ms,
+                    "waiting for another request's answer from upstream %s, route %s, for request "
+                    "%.*s: none came in time; answered 504",
+                    request->route->upstream->name, request->route->name, (int)id.len, id.ptr);
     leave_source(request);
     divert(request, answer_local(request, LOCAL_COALESCE_TIMEOUT));
 }

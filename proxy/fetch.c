@@ -45,8 +45,11 @@ static uint64_t elapsed_us(int64_t since_us, int64_t now_us)
 
 /* ---- LEASE, CONNECT ---- */
 
-static enum fetch_state use_grant(struct fetch *fetch, enum pool_grant grant)
+static enum fetch_state use_grant(struct fetch *fetch, enum pool_grant grant, uint64_t waited_us)
 {
+    fetch->phases.queue_us += waited_us;
+    if (grant == POOL_REUSED || grant == POOL_CONNECT)
+        histogram_add(&upstream_stats(fetch)->queue_us, waited_us);
     switch (grant) {
     case POOL_WAITING:
         return FETCH_AWAIT_LEASE;
@@ -82,16 +85,18 @@ static enum fetch_state lease(struct fetch *fetch)
     fetch->lease_waits = grant == POOL_WAITING;
     if (fetch->lease_waits)
         fetch->since_us = base_clock_mono_us();
-    return use_grant(fetch, grant);
+    return use_grant(fetch, grant, 0);
 }
 
 static enum fetch_state await_lease(struct fetch *fetch)
 {
+    uint64_t waited_us;
+
     if (fetch->lease_waits)
         return FETCH_WAIT;
-    fetch->phases.queue_us += elapsed_us(fetch->since_us, base_clock_mono_us());
+    waited_us = elapsed_us(fetch->since_us, base_clock_mono_us());
     fetch->since_us = 0;
-    return use_grant(fetch, fetch->lease.grant);
+    return use_grant(fetch, fetch->lease.grant, waited_us);
 }
 
 static enum fetch_state try_next_address(struct fetch *fetch, enum local failure)
@@ -150,7 +155,6 @@ static enum fetch_state send_head(struct fetch *fetch)
 
     fetch->requested_ms = fetch->worker->loop.now_ms;
     fetch->requested_us = base_clock_mono_us();
-    histogram_add(&upstream_stats(fetch)->queue_us, fetch->phases.queue_us);
     if (net_conn_send(&fetch->conn, &piece, 1) == NET_SENT_FAILED)
         return fetch_fail(fetch, LOCAL_ORIGIN_CLOSED);
     fetch->head_sent = true;

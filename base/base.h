@@ -137,6 +137,9 @@ void append_u64(struct appender *a, uint64_t value);
 void append_hex(struct appender *a, uint64_t value);
 /* printf, for cold paths. Needs one byte of room more than it writes. */
 void append_fmt(struct appender *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* s up to the first byte that is not printable ASCII, or a quote, or a backslash; returns how many
+ * bytes that was. */
+size_t append_plain(struct appender *a, struct str s);
 /* A JSON string's inside: quotes, backslashes, controls and bytes that are not UTF-8 are escaped.
  */
 void append_json(struct appender *a, struct str s);

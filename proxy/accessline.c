@@ -1,91 +1,133 @@
 /*
- * A line of the access log: JSON, or the combined format of Apache httpd and nginx.
+ * A line of the access log: JSON, or the combined format of Apache httpd and nginx; and of the slow
+ * log: JSON that tells more.
  *
- * Called by accesslog.c on a worker's thread. Pure. What the client sent is escaped, so that it can
- * neither end a line nor a string. Times are UTC.
+ * Called by accesslog.c on a worker's thread, for each request: what can be is one copy of known
+ * length. Pure. What the client sent is escaped, so that it can neither end a line nor a string.
+ * Times are UTC.
  */
 #include "proxy/accesslog.h"
 
 #include <stdio.h>
 #include <time.h>
 
-void access_format_time(enum conf_log_format format, int64_t wall_s, char out[ACCESS_TIME_BYTES])
+#define MS_AT 20 /* in JSON's text of a time */
+
+struct str access_format_time(enum conf_log_format format, int64_t wall_s,
+                              char out[ACCESS_TIME_BYTES])
 {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     time_t seconds = (time_t)wall_s;
     struct tm t;
+    int len;
 
     if (!gmtime_r(&seconds, &t))
         memset(&t, 0, sizeof(t));
     if (format == CONF_LOG_JSON)
-        snprintf(out, ACCESS_TIME_BYTES, "%04d-%02d-%02dT%02d:%02d:%02d", t.tm_year + 1900,
-                 t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec);
+        len = snprintf(out, ACCESS_TIME_BYTES, "%04d-%02d-%02dT%02d:%02d:%02d.000Z",
+                       t.tm_year + 1900, t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec);
     else
-        snprintf(out, ACCESS_TIME_BYTES, "%02d/%.3s/%04d:%02d:%02d:%02d +0000", t.tm_mday,
-                 months + t.tm_mon * 3, t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
+        len = snprintf(out, ACCESS_TIME_BYTES, "%02d/%.3s/%04d:%02d:%02d:%02d +0000", t.tm_mday,
+                       months + t.tm_mon * 3, t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
+    return str_of(out, (size_t)len);
 }
 
-static struct str or_dash(struct str s)
+void access_set_ms(char text[ACCESS_TIME_BYTES], unsigned ms)
 {
-    return s.len > 0 ? s : STR("-");
+    text[MS_AT] = (char)('0' + ms / 100);
+    text[MS_AT + 1] = (char)('0' + ms / 10 % 10);
+    text[MS_AT + 2] = (char)('0' + ms % 10);
 }
 
 /* ---- JSON ---- */
 
-static void append_text(struct appender *out, struct str name, struct str value)
+static void append_text(struct appender *out, struct str value)
 {
-    append_lit(out, ",\"");
-    append_str(out, name);
-    append_lit(out, "\":\"");
-    append_json(out, or_dash(value));
-    append_lit(out, "\"");
+    if (value.len > 0)
+        append_json(out, value);
+    else
+        append_lit(out, "-");
 }
 
-static void append_number(struct appender *out, struct str name, uint64_t value)
+static void append_safe(struct appender *out, struct str value)
 {
-    append_lit(out, ",\"");
-    append_str(out, name);
-    append_lit(out, "\":");
-    append_u64(out, value);
+    if (value.len > 0)
+        append(out, value.ptr, value.len);
+    else
+        append_lit(out, "-");
 }
 
-static void append_milliseconds(struct appender *out, unsigned time_ms)
+static void append_phases(struct appender *out, const struct phases *phases)
 {
-    char digits[3] = {(char)('0' + time_ms / 100 % 10), (char)('0' + time_ms / 10 % 10),
-                      (char)('0' + time_ms % 10)};
-
-    append_lit(out, ".");
-    append(out, digits, sizeof(digits));
-    append_lit(out, "Z\"");
+    if (!(phases->queue_us | phases->connect_us | phases->first_byte_us | phases->body_us)) {
+        append_lit(out, "\",\"queue_us\":0,\"connect_us\":0,\"first_byte_us\":0,\"body_us\":0");
+        return;
+    }
+    append_lit(out, "\",\"queue_us\":");
+    append_u64(out, phases->queue_us);
+    append_lit(out, ",\"connect_us\":");
+    append_u64(out, phases->connect_us);
+    append_lit(out, ",\"first_byte_us\":");
+    append_u64(out, phases->first_byte_us);
+    append_lit(out, ",\"body_us\":");
+    append_u64(out, phases->body_us);
 }
 
-static void format_json(const struct access_entry *entry, const char *time_text, unsigned time_ms,
-                        struct appender *out)
+/* All but the object's end. */
+static void append_members(const struct access_entry *entry, struct appender *out)
 {
     append_lit(out, "{\"time\":\"");
-    append_str(out, str_from(time_text));
-    append_milliseconds(out, time_ms);
-    append_text(out, STR("client"), str_from(entry->client));
-    append_text(out, STR("method"), entry->method);
-    append_text(out, STR("host"), entry->host);
-    append_text(out, STR("target"), entry->target);
-    append_number(out, STR("status"), entry->status);
-    append_number(out, STR("bytes"), entry->bytes);
-    append_text(out, STR("cache"), str_from(entry->cache));
-    append_number(out, STR("ttl"), entry->ttl_s > 0 ? (uint64_t)entry->ttl_s : 0);
-    append_text(out, STR("route"), str_from(entry->route));
-    append_text(out, STR("upstream"), str_from(entry->upstream));
-    append_number(out, STR("queue_us"), entry->phases.queue_us);
-    append_number(out, STR("connect_us"), entry->phases.connect_us);
-    append_number(out, STR("first_byte_us"), entry->phases.first_byte_us);
-    append_number(out, STR("body_us"), entry->phases.body_us);
-    append_number(out, STR("total_us"), (uint64_t)entry->total_us);
-    append_number(out, STR("retries"), entry->retries);
-    append_text(out, STR("request_id"), entry->ids.request_id);
-    append_text(out, STR("trace_id"), entry->ids.trace_id);
-    append_text(out, STR("user_agent"), entry->user_agent);
-    append_text(out, STR("referer"), entry->referer);
-    append_text(out, STR("version"), entry->minor == 0 ? STR("HTTP/1.0") : STR("HTTP/1.1"));
+    append_safe(out, entry->time);
+    append_lit(out, "\",\"client\":\"");
+    append_safe(out, entry->client);
+    append_lit(out, "\",\"method\":\"");
+    append_text(out, entry->method);
+    append_lit(out, "\",\"host\":\"");
+    append_text(out, entry->host);
+    append_lit(out, "\",\"target\":\"");
+    append_text(out, entry->target);
+    append_lit(out, "\",\"status\":");
+    append_u64(out, entry->status);
+    append_lit(out, ",\"bytes\":");
+    append_u64(out, entry->bytes);
+    append_lit(out, ",\"end\":\"");
+    append_safe(out, entry->end);
+    append_lit(out, "\",\"cache\":\"");
+    append_safe(out, entry->cache);
+    append_lit(out, "\",\"reason\":\"");
+    append_safe(out, entry->reason);
+    append_lit(out, "\",\"ttl\":");
+    append_u64(out, entry->ttl_s > 0 ? (uint64_t)entry->ttl_s : 0);
+    append_lit(out, ",\"route\":\"");
+    append_safe(out, entry->route);
+    append_lit(out, "\",\"upstream\":\"");
+    append_text(out, entry->upstream);
+    append_phases(out, &entry->phases);
+    append_lit(out, ",\"total_us\":");
+    append_u64(out, entry->total_us);
+    append_lit(out, ",\"retries\":");
+    append_u64(out, entry->retries);
+    append_lit(out, ",\"request_id\":\"");
+    append_safe(out, entry->ids.request_id);
+    append_lit(out, "\",\"trace_id\":\"");
+    append_safe(out, entry->ids.trace_id);
+    append_lit(out, "\",\"user_agent\":\"");
+    append_text(out, entry->user_agent);
+    append_lit(out, "\",\"referer\":\"");
+    append_text(out, entry->referer);
+    if (weir_likely(entry->minor > 0))
+        append_lit(out, "\",\"version\":\"HTTP/1.1\"");
+    else
+        append_lit(out, "\",\"version\":\"HTTP/1.0\"");
+}
+
+void access_format_slow_line(const struct access_entry *entry, struct appender *out)
+{
+    append_members(entry, out);
+    append_lit(out, ",\"wait_us\":");
+    append_u64(out, entry->wait_us);
+    append_lit(out, ",\"client_us\":");
+    append_u64(out, entry->client_us);
     append_lit(out, "}\n");
 }
 
@@ -97,24 +139,26 @@ static void append_escaped(struct appender *out, struct str s)
 {
     static const char hex[] = "0123456789ABCDEF";
 
-    s = or_dash(s);
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        char escape[4] = {'\\', 'x', hex[c >> 4], hex[c & 15]};
+    if (s.len == 0)
+        append_lit(out, "-");
+    while (s.len > 0) {
+        size_t plain = append_plain(out, s);
+        unsigned char c;
 
-        if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
-            append(out, escape, sizeof(escape));
-        else
-            append(out, s.ptr + i, 1);
+        if (plain == s.len)
+            return;
+        c = (unsigned char)s.ptr[plain];
+        append(out, (char[]){'\\', 'x', hex[c >> 4], hex[c & 15]}, 4);
+        s.ptr += plain + 1;
+        s.len -= plain + 1;
     }
 }
 
-static void format_combined(const struct access_entry *entry, const char *time_text,
-                            struct appender *out)
+static void format_combined(const struct access_entry *entry, struct appender *out)
 {
-    append_str(out, or_dash(str_from(entry->client)));
+    append_safe(out, entry->client);
     append_lit(out, " - - [");
-    append_str(out, str_from(time_text));
+    append_safe(out, entry->time);
     append_lit(out, "] \"");
     append_escaped(out, entry->method);
     append_lit(out, " ");
@@ -134,14 +178,15 @@ static void format_combined(const struct access_entry *entry, const char *time_t
 }
 
 void access_format_line(enum conf_log_format format, const struct access_entry *entry,
-                        const char *time_text, unsigned time_ms, struct appender *out)
+                        struct appender *out)
 {
     switch (format) {
     case CONF_LOG_JSON:
-        format_json(entry, time_text, time_ms, out);
+        append_members(entry, out);
+        append_lit(out, "}\n");
         return;
     case CONF_LOG_COMBINED:
-        format_combined(entry, time_text, out);
+        format_combined(entry, out);
         return;
     case CONF_LOG_NONE:
         return;

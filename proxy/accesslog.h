@@ -1,5 +1,5 @@
 /*
- * The access log's two formats, as pure functions: for accesslog.c and its test. Everyone else sees
+ * The formats of the access log and the slow log, as pure functions: for accesslog.c and its test. Everyone else sees
  * proxy/proxy.h.
  */
 #ifndef WEIR_PROXY_ACCESSLOG_H
@@ -7,31 +7,43 @@
 
 #include "proxy/proxy.h"
 
-/* What a line tells. Empty spans and texts are written as "-". */
+/* What a line tells. Empty spans are written as "-". */
 struct access_entry {
-    const char *client;
+    struct str time;   /* see access_format_time() */
+    struct str client; /* nothing to escape, as in `cache` and the ids */
     struct str method, host, target, user_agent, referer;
     uint8_t minor;   /* of the HTTP version */
-    unsigned status; /* 0: none was sent */
+    unsigned status; /* 499: none was sent */
     uint64_t bytes;  /* of body */
-    const char *cache;
+    struct str cache;
+    struct str reason, upstream;
+    struct str route; /* escaped for JSON already */
+    struct str end;   /* how the response ended */
     int64_t ttl_s;
-    const char *route, *upstream;
     struct phases phases;
-    int64_t total_us;
+    uint64_t total_us;
     unsigned retries;
     struct request_ids ids;
+    /* slow log only */
+    uint64_t wait_us;   /* for another request's fetch */
+    uint64_t client_us; /* in which the client had yet to take what was sent */
 };
 
 /* Room for the longest line that access_log_write() makes: every byte of the client's escaped. */
 #define ACCESS_LINE_BYTES (128 * 1024)
 
-/* The text of a second, which stays the same for all lines of that second. JSON: without what
- * follows the seconds. */
+/* The text of a second, which stays the same for all lines of that second but for JSON's
+ * milliseconds. */
 #define ACCESS_TIME_BYTES 80
-void access_format_time(enum conf_log_format format, int64_t wall_s, char out[ACCESS_TIME_BYTES]);
+struct str access_format_time(enum conf_log_format format, int64_t wall_s,
+                              char out[ACCESS_TIME_BYTES]);
+/* Changes the milliseconds of JSON's text. */
+void access_set_ms(char text[ACCESS_TIME_BYTES], unsigned ms);
+
 /* One line with its newline; out->overflow when it does not fit. */
 void access_format_line(enum conf_log_format format, const struct access_entry *entry,
-                        const char *time_text, unsigned time_ms, struct appender *out);
+                        struct appender *out);
+/* The same of the slow log: JSON, with what explains the time. */
+void access_format_slow_line(const struct access_entry *entry, struct appender *out);
 
 #endif

@@ -199,7 +199,7 @@ static void destroy(struct session *session, bool reset)
     weir_assert(session->phase != CLOSED);
     session->phase = CLOSED;
     if (busy && exchange) {
-        request_abandon(&exchange->request);
+        request_abandon(&exchange->request, net_conn_queued_bytes(&session->conn));
     } else if (exchange) {
         freelist_put(&worker->exchange_list, exchange); /* a partial head: no request has started */
     }

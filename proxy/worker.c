@@ -135,7 +135,8 @@ void worker_init(struct worker *worker, struct weir *weir, unsigned index)
         base_alloc_zero(conf->upstreams_count * sizeof(*worker->stats.upstreams));
     trace_seed(worker);
     worker->drain_mail.deliver = drain;
-    worker->access = weir->access_log ? access_log_ring(weir->access_log, index) : NULL;
+    worker->pen = access_log_pen(weir->access_log, index);
+    worker->log_from_us = access_log_from_us(weir->access_log);
     net_loop_init(&worker->loop, worker_mono_ms);
 }
 

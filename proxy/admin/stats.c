@@ -308,6 +308,12 @@ static json_t *buffers(const struct weir *weir)
     return json_pack("{s:o}", "bufferevents", out);
 }
 
+static json_t *log_lines(const struct access_log_counts *counts)
+{
+    return json_pack("{s:I, s:I}", "written", (json_int_t)counts->written, "dropped",
+                     (json_int_t)counts->dropped);
+}
+
 static json_t *error_log(void)
 {
     json_t *out = json_object();
@@ -328,6 +334,7 @@ char *admin_stats_json(struct weir *weir)
     /* First: a connection that is seen to be closed has had its requests counted. */
     json_t *connected = connections(weir);
     struct outcome_counts outcomes = read_outcomes(weir);
+    struct access_log_counts access, slow;
     int64_t uptime_ms = (base_clock_mono_us() - weir->started_us) / 1000;
     char *text;
 
@@ -343,8 +350,9 @@ char *admin_stats_json(struct weir *weir)
     json_object_set_new(out, "routes", routes(weir));
     json_object_set_new(out, "upstreams", upstreams(weir));
     json_object_set_new(out, "buffers", buffers(weir));
-    json_object_set_new(out, "access_log",
-                        json_pack("{s:I}", "dropped", (json_int_t)SUM(weir, log_dropped)));
+    access_log_count(weir->access_log, &access, &slow);
+    json_object_set_new(out, "access_log", log_lines(&access));
+    json_object_set_new(out, "slow_log", log_lines(&slow));
     json_object_set_new(out, "error_log", error_log());
     text = json_dumps(out, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
     json_decref(out);

@@ -13,33 +13,39 @@ static char line[ACCESS_LINE_BYTES];
 static struct access_entry usual(void)
 {
     return (struct access_entry){
-        .client = "127.0.0.1",
+        .client = STR("127.0.0.1"),
         .method = STR("GET"),
         .host = STR("example.test"),
         .target = STR("/a?b=c"),
         .minor = 1,
         .status = 200,
         .bytes = 5,
-        .cache = "hit",
+        .end = STR("whole"),
+        .cache = STR("hit"),
+        .reason = STR("uri-miss"),
         .ttl_s = 29,
-        .route = "example.test/",
-        .upstream = "10.0.0.5:9000",
+        .route = STR("example.test/"),
+        .upstream = STR("10.0.0.5:9000"),
         .phases = {.queue_us = 2, .connect_us = 3, .first_byte_us = 5, .body_us = 7},
         .total_us = 41,
         .retries = 1,
         .ids = {STR("an-id"), STR("0af7651916cd43dd8448eb211c80319c")},
         .user_agent = STR("agent"),
         .referer = STR("http://x/?y"),
+        .wait_us = 11,
+        .client_us = 13,
     };
 }
 
-static const char *write_line(enum conf_log_format format, const struct access_entry *entry)
+static const char *write_line(enum conf_log_format format, struct access_entry *entry)
 {
     struct appender out = appender_on(line, sizeof(line) - 1);
     char time_text[ACCESS_TIME_BYTES];
 
-    access_format_time(format, 1700000000, time_text);
-    access_format_line(format, entry, time_text, 7, &out);
+    entry->time = access_format_time(format, 1700000000, time_text);
+    if (format == CONF_LOG_JSON)
+        access_set_ms(time_text, 907);
+    access_format_line(format, entry, &out);
     assert_false(out.overflow);
     line[out.len] = '\0';
     assert_ptr_equal(strchr(line, '\n'), line + out.len - 1);
@@ -56,26 +62,52 @@ static void test_combined(void **state)
                         "\"http://x/?y\" \"agent\"\n");
 }
 
+#define MEMBERS                                                                                    \
+    "{\"time\":\"2023-11-14T22:13:20.907Z\",\"client\":\"127.0.0.1\",\"method\":\"GET\","          \
+    "\"host\":\"example.test\",\"target\":\"/"                                                     \
+    "a?b=c\",\"status\":200,\"bytes\":5,\"end\":\"whole\","                                        \
+    "\"cache\":\"hit\",\"reason\":\"uri-miss\",\"ttl\":29,\"route\":\"example.test/\","            \
+    "\"upstream\":\"10.0.0.5:9000\",\"queue_us\":2,\"connect_us\":3,\"first_byte_us\":5,"          \
+    "\"body_us\":7,\"total_us\":41,\"retries\":1,\"request_id\":\"an-id\","                        \
+    "\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\",\"user_agent\":\"agent\","                  \
+    "\"referer\":\"http://x/?y\",\"version\":\"HTTP/1.1\""
+
 static void test_json(void **state)
 {
     struct access_entry entry = usual();
 
     (void)state;
-    assert_string_equal(
-        write_line(CONF_LOG_JSON, &entry),
-        "{\"time\":\"2023-11-14T22:13:20.007Z\",\"client\":\"127.0.0.1\",\"method\":\"GET\","
-        "\"host\":\"example.test\",\"target\":\"/"
-        "a?b=c\",\"status\":200,\"bytes\":5,\"cache\":\"hit\",\"ttl\":29,"
-        "\"route\":\"example.test/"
-        "\",\"upstream\":\"10.0.0.5:9000\",\"queue_us\":2,\"connect_us\":3,"
-        "\"first_byte_us\":5,\"body_us\":7,\"total_us\":41,\"retries\":1,"
-        "\"request_id\":\"an-id\",\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\","
-        "\"user_agent\":\"agent\",\"referer\":\"http://x/?y\",\"version\":\"HTTP/1.1\"}\n");
+    assert_string_equal(write_line(CONF_LOG_JSON, &entry), MEMBERS "}\n");
+}
+
+static void test_no_phases(void **state)
+{
+    struct access_entry entry = usual();
+
+    (void)state;
+    entry.phases = (struct phases){0};
+    write_line(CONF_LOG_JSON, &entry);
+    assert_non_null(strstr(line, ",\"queue_us\":0,\"connect_us\":0,\"first_byte_us\":0,"
+                                 "\"body_us\":0,\"total_us\":41,"));
+}
+
+static void test_slow_lines_tell_more(void **state)
+{
+    struct access_entry entry = usual();
+    struct appender out = appender_on(line, sizeof(line) - 1);
+    char time_text[ACCESS_TIME_BYTES];
+
+    (void)state;
+    entry.time = access_format_time(CONF_LOG_JSON, 1700000000, time_text);
+    access_set_ms(time_text, 907);
+    access_format_slow_line(&entry, &out);
+    line[out.len] = '\0';
+    assert_string_equal(line, MEMBERS ",\"wait_us\":11,\"client_us\":13}\n");
 }
 
 static void test_what_is_not_known_is_a_dash(void **state)
 {
-    struct access_entry entry = {.client = "unix", .cache = "local", .upstream = "", .status = 400};
+    struct access_entry entry = {.client = STR("unix"), .cache = STR("local"), .status = 400};
     json_t *parsed;
 
     (void)state;
@@ -85,7 +117,7 @@ static void test_what_is_not_known_is_a_dash(void **state)
     parsed = json_loads(write_line(CONF_LOG_JSON, &entry), 0, NULL);
     assert_non_null(parsed);
     for (const char *const *name = (const char *const[]){"method", "host", "target", "route",
-                                                         "upstream", "user_agent", NULL};
+                                                         "upstream", "user_agent", "reason", NULL};
          *name; name++)
         assert_string_equal(json_string_value(json_object_get(parsed, *name)), "-");
     json_decref(parsed);
@@ -122,7 +154,7 @@ static void test_too_little_room_is_told(void **state)
     struct appender out = appender_on(small, sizeof(small));
 
     (void)state;
-    access_format_line(CONF_LOG_JSON, &entry, "", 0, &out);
+    access_format_line(CONF_LOG_JSON, &entry, &out);
     assert_true(out.overflow);
 }
 
@@ -131,6 +163,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_combined),
         cmocka_unit_test(test_json),
+        cmocka_unit_test(test_no_phases),
+        cmocka_unit_test(test_slow_lines_tell_more),
         cmocka_unit_test(test_what_is_not_known_is_a_dash),
         cmocka_unit_test(test_nothing_forges_a_line),
         cmocka_unit_test(test_too_little_room_is_told),

@@ -102,6 +102,62 @@ bool str_to_u64(struct str s, uint64_t max, uint64_t *out);
  * empty ones; commas inside quoted strings do not separate. False at the end. */
 bool str_list_next(struct str *rest, struct str *element);
 
+/* How many bytes there are before the first that is not printable ASCII, or is a quote or a
+ * backslash. Behind the last one, STR_PLAIN_MARGIN can be read. */
+size_t str_plain_run(const char *at, size_t len);
+#define STR_PLAIN_MARGIN 16
+
+/* ---- bytes written where there is room for all of them: for lines of logs ---- */
+
+extern const char str_digit_pairs[201]; /* "000102...99" */
+
+/* At most 20 digits. Returns their end. */
+char *put_u64_large(char *at, uint64_t value);
+static inline char *put_u64(char *at, uint64_t value)
+{
+    if (value < 10) {
+        *at = (char)('0' + value);
+        return at + 1;
+    }
+    if (value < 100) {
+        memcpy(at, str_digit_pairs + value * 2, 2);
+        return at + 2;
+    }
+    if (value < 1000) {
+        *at = (char)('0' + value / 100);
+        memcpy(at + 1, str_digit_pairs + value % 100 * 2, 2);
+        return at + 3;
+    }
+    return put_u64_large(at, value);
+}
+
+/* Short ones without a call. Returns the end. */
+static inline char *put_str(char *at, struct str s)
+{
+    const char *from = s.ptr;
+    size_t len = s.len;
+
+    if (len > 32) {
+        memcpy(at, from, len);
+    } else if (len >= 16) {
+        memcpy(at, from, 16);
+        memcpy(at + len - 16, from + len - 16, 16);
+    } else if (len >= 8) {
+        memcpy(at, from, 8);
+        memcpy(at + len - 8, from + len - 8, 8);
+    } else if (len >= 4) {
+        memcpy(at, from, 4);
+        memcpy(at + len - 4, from + len - 4, 4);
+    } else {
+        for (size_t i = 0; i < len; i++)
+            at[i] = from[i];
+    }
+    return at + len;
+}
+
+#define put_lit(at, literal)                                                                       \
+    ((char *)memcpy((at), "" literal, sizeof(literal) - 1) + sizeof(literal) - 1)
+
 /* ---- appender: bytes written into a buffer of fixed size ------------------------------------- */
 
 struct appender {
@@ -137,9 +193,6 @@ void append_u64(struct appender *a, uint64_t value);
 void append_hex(struct appender *a, uint64_t value);
 /* printf, for cold paths. Needs one byte of room more than it writes. */
 void append_fmt(struct appender *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* s up to the first byte that is not printable ASCII, or a quote, or a backslash; returns how many
- * bytes that was. */
-size_t append_plain(struct appender *a, struct str s);
 /* A JSON string's inside: quotes, backslashes, controls and bytes that are not UTF-8 are escaped.
  */
 void append_json(struct appender *a, struct str s);

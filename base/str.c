@@ -87,26 +87,33 @@ bool str_list_next(struct str *rest, struct str *element)
     return false;
 }
 
-void append_u64(struct appender *a, uint64_t value)
+const char str_digit_pairs[201] = "00010203040506070809101112131415161718192021222324"
+                                  "25262728293031323334353637383940414243444546474849"
+                                  "50515253545556575859606162636465666768697071727374"
+                                  "75767778798081828384858687888990919293949596979899";
+
+char *put_u64_large(char *at, uint64_t value)
 {
-    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
-                                "25262728293031323334353637383940414243444546474849"
-                                "50515253545556575859606162636465666768697071727374"
-                                "75767778798081828384858687888990919293949596979899";
     char digits[20];
     char *p = digits + sizeof digits;
     while (value >= 100) {
         p -= 2;
-        memcpy(p, pairs + value % 100 * 2, 2);
+        memcpy(p, str_digit_pairs + value % 100 * 2, 2);
         value /= 100;
     }
     if (value >= 10) {
         p -= 2;
-        memcpy(p, pairs + value * 2, 2);
+        memcpy(p, str_digit_pairs + value * 2, 2);
     } else {
         *--p = (char)('0' + value);
     }
-    append(a, p, (size_t)(digits + sizeof digits - p));
+    return put_str(at, str_of(p, (size_t)(digits + sizeof digits - p)));
+}
+
+void append_u64(struct appender *a, uint64_t value)
+{
+    char digits[20];
+    append(a, digits, (size_t)(put_u64(digits, value) - digits));
 }
 
 static const char hex_digits[] = "0123456789abcdef";
@@ -169,64 +176,29 @@ static size_t utf8_sequence(struct str s)
     return len;
 }
 
-/* Printable ASCII, neither quote nor backslash: what no format of a log has to escape. */
-static bool is_plain(char c)
+size_t str_plain_run(const char *at, size_t len)
 {
-    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-}
-
-/* How many plain bytes there are at the beginning; behind them, PLAIN_STEP bytes can be read. */
 #ifdef __SSE2__
-#define PLAIN_STEP 16u
-
-static size_t plain_run(const char *at, size_t len)
-{
-    for (size_t i = 0; i < len; i += PLAIN_STEP) {
+    for (size_t i = 0; i < len; i += 16) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)(at + i));
         /* The comparison is signed: bytes from 0x80 on are below SP. */
-        __m128i stops = _mm_or_si128(_mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20)),
-                                     _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)));
-        __m128i quotes = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')),
-                                      _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
-        unsigned found = (unsigned)_mm_movemask_epi8(_mm_or_si128(stops, quotes));
-
-        if (len - i < PLAIN_STEP)
+        __m128i outside = _mm_or_si128(_mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20)),
+                                       _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)));
+        __m128i special = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')),
+                                       _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+        unsigned found = (unsigned)_mm_movemask_epi8(_mm_or_si128(outside, special));
+        if (len - i < 16)
             found &= (1u << (len - i)) - 1;
         if (found)
             return i + (size_t)__builtin_ctz(found);
     }
     return len;
-}
 #else
-#define PLAIN_STEP 0u
-
-static size_t plain_run(const char *at, size_t len)
-{
     size_t i = 0;
-
-    while (i < len && is_plain(at[i]))
+    while (i < len && at[i] >= 0x20 && at[i] < 0x7f && at[i] != '"' && at[i] != '\\')
         i++;
     return i;
-}
 #endif
-
-size_t append_plain(struct appender *a, struct str s)
-{
-    size_t room = a->cap - a->len, plain = 0;
-
-    if (s.len == 0)
-        return 0;
-    if (weir_likely(s.len + PLAIN_STEP <= room)) {
-        /* Looked at where it has been copied to, since there bytes behind it can be read. */
-        memcpy(a->ptr + a->len, s.ptr, s.len);
-        plain = plain_run(a->ptr + a->len, s.len);
-        a->len += plain;
-        return plain;
-    }
-    while (plain < s.len && is_plain(s.ptr[plain]))
-        plain++;
-    append(a, s.ptr, plain);
-    return plain;
 }
 
 static void append_json_escape(struct appender *a, unsigned char c)
@@ -244,13 +216,7 @@ static void append_json_escape(struct appender *a, unsigned char c)
 
 void append_json(struct appender *a, struct str s)
 {
-    size_t plain = append_plain(a, s);
-
-    if (weir_likely(plain == s.len))
-        return;
-    s.ptr += plain;
-    s.len -= plain;
-    plain = 0; /* from here on: bytes of s that are yet to be copied as they are */
+    size_t plain = 0; /* bytes of s that are yet to be copied as they are */
     while (plain < s.len) {
         unsigned char c = (unsigned char)s.ptr[plain];
         bool escaped = c < 0x20 || c == '"' || c == '\\' || c == 0x7f;

@@ -35,160 +35,178 @@ struct str access_format_time(enum conf_log_format format, int64_t wall_s,
 void access_set_ms(char text[ACCESS_TIME_BYTES], unsigned ms)
 {
     text[MS_AT] = (char)('0' + ms / 100);
-    text[MS_AT + 1] = (char)('0' + ms / 10 % 10);
-    text[MS_AT + 2] = (char)('0' + ms % 10);
+    memcpy(text + MS_AT + 1, str_digit_pairs + ms % 100 * 2, 2);
+}
+
+/* What needs no escapes. */
+static char *put_word(char *at, struct str value, size_t most)
+{
+    if (value.len == 0)
+        return put_lit(at, "-");
+    return put_str(at, str_of(value.ptr, value.len < most ? value.len : most));
 }
 
 /* ---- JSON ---- */
 
-static void append_text(struct appender *out, struct str value)
+/* Copied first, then looked at: behind the copy there is room to read. */
+static char *put_text(char *at, struct str value, size_t most)
 {
-    if (value.len > 0)
-        append_json(out, value);
-    else
-        append_lit(out, "-");
+    struct appender escaped;
+
+    if (value.len == 0)
+        return put_lit(at, "-");
+    if (value.len > most)
+        value.len = most;
+    put_str(at, value);
+    if (weir_likely(str_plain_run(at, value.len) == value.len))
+        return at + value.len;
+    escaped = appender_on(at, 6 * value.len);
+    append_json(&escaped, value);
+    return at + escaped.len;
 }
 
-static void append_safe(struct appender *out, struct str value)
+static char *put_phases(char *at, const struct phases *phases)
 {
-    if (value.len > 0)
-        append(out, value.ptr, value.len);
-    else
-        append_lit(out, "-");
-}
-
-static void append_phases(struct appender *out, const struct phases *phases)
-{
-    if (!(phases->queue_us | phases->connect_us | phases->first_byte_us | phases->body_us)) {
-        append_lit(out, "\",\"queue_us\":0,\"connect_us\":0,\"first_byte_us\":0,\"body_us\":0");
-        return;
-    }
-    append_lit(out, "\",\"queue_us\":");
-    append_u64(out, phases->queue_us);
-    append_lit(out, ",\"connect_us\":");
-    append_u64(out, phases->connect_us);
-    append_lit(out, ",\"first_byte_us\":");
-    append_u64(out, phases->first_byte_us);
-    append_lit(out, ",\"body_us\":");
-    append_u64(out, phases->body_us);
+    if (weir_likely(
+            !(phases->queue_us | phases->connect_us | phases->first_byte_us | phases->body_us)))
+        return put_lit(at, "\",\"queue_us\":0,\"connect_us\":0,\"first_byte_us\":0,\"body_us\":0");
+    at = put_lit(at, "\",\"queue_us\":");
+    at = put_u64(at, phases->queue_us);
+    at = put_lit(at, ",\"connect_us\":");
+    at = put_u64(at, phases->connect_us);
+    at = put_lit(at, ",\"first_byte_us\":");
+    at = put_u64(at, phases->first_byte_us);
+    at = put_lit(at, ",\"body_us\":");
+    return put_u64(at, phases->body_us);
 }
 
 /* All but the object's end. */
-static void append_members(const struct access_entry *entry, struct appender *out)
+static char *put_members(const struct access_entry *entry, char *at)
 {
-    append_lit(out, "{\"time\":\"");
-    append_safe(out, entry->time);
-    append_lit(out, "\",\"client\":\"");
-    append_safe(out, entry->client);
-    append_lit(out, "\",\"method\":\"");
-    append_text(out, entry->method);
-    append_lit(out, "\",\"host\":\"");
-    append_text(out, entry->host);
-    append_lit(out, "\",\"target\":\"");
-    append_text(out, entry->target);
-    append_lit(out, "\",\"status\":");
-    append_u64(out, entry->status);
-    append_lit(out, ",\"bytes\":");
-    append_u64(out, entry->bytes);
-    append_lit(out, ",\"end\":\"");
-    append_safe(out, entry->end);
-    append_lit(out, "\",\"cache\":\"");
-    append_safe(out, entry->cache);
-    append_lit(out, "\",\"reason\":\"");
-    append_safe(out, entry->reason);
-    append_lit(out, "\",\"ttl\":");
-    append_u64(out, entry->ttl_s > 0 ? (uint64_t)entry->ttl_s : 0);
-    append_lit(out, ",\"route\":\"");
-    append_safe(out, entry->route);
-    append_lit(out, "\",\"upstream\":\"");
-    append_text(out, entry->upstream);
-    append_phases(out, &entry->phases);
-    append_lit(out, ",\"total_us\":");
-    append_u64(out, entry->total_us);
-    append_lit(out, ",\"retries\":");
-    append_u64(out, entry->retries);
-    append_lit(out, ",\"request_id\":\"");
-    append_safe(out, entry->ids.request_id);
-    append_lit(out, "\",\"trace_id\":\"");
-    append_safe(out, entry->ids.trace_id);
-    append_lit(out, "\",\"user_agent\":\"");
-    append_text(out, entry->user_agent);
-    append_lit(out, "\",\"referer\":\"");
-    append_text(out, entry->referer);
-    if (weir_likely(entry->minor > 0))
-        append_lit(out, "\",\"version\":\"HTTP/1.1\"");
-    else
-        append_lit(out, "\",\"version\":\"HTTP/1.0\"");
+    at = put_lit(at, "{\"time\":\"");
+    at = put_str(at, entry->time);
+    at = put_lit(at, "\",\"client\":\"");
+    at = put_str(at, entry->client);
+    at = put_lit(at, "\",\"method\":\"");
+    at = put_word(at, entry->method, ACCESS_VALUE_MOST);
+    at = put_lit(at, "\",\"host\":\"");
+    at = put_text(at, entry->host, ACCESS_VALUE_MOST);
+    at = put_lit(at, "\",\"target\":\"");
+    at = put_text(at, entry->target, ACCESS_TARGET_MOST);
+    at = put_lit(at, "\",\"status\":");
+    at = put_u64(at, entry->status);
+    at = put_lit(at, ",\"bytes\":");
+    at = put_u64(at, entry->bytes);
+    at = put_lit(at, ",\"end\":\"");
+    at = put_str(at, entry->end);
+    at = put_lit(at, "\",\"cache\":\"");
+    at = put_str(at, entry->cache);
+    at = put_lit(at, "\",\"reason\":\"");
+    at = put_word(at, entry->reason, ACCESS_VALUE_MOST);
+    at = put_lit(at, "\",\"ttl\":");
+    at = put_u64(at, entry->ttl_s > 0 ? (uint64_t)entry->ttl_s : 0);
+    at = put_lit(at, ",\"route\":\"");
+    at = put_word(at, entry->route, SIZE_MAX);
+    at = put_lit(at, "\",\"upstream\":\"");
+    at = put_text(at, entry->upstream, ACCESS_VALUE_MOST);
+    at = put_phases(at, &entry->phases);
+    at = put_lit(at, ",\"total_us\":");
+    at = put_u64(at, entry->total_us);
+    at = put_lit(at, ",\"retries\":");
+    at = put_u64(at, entry->retries);
+    at = put_lit(at, ",\"request_id\":\"");
+    at = put_str(at, entry->ids.request_id);
+    at = put_lit(at, "\",\"trace_id\":\"");
+    at = put_str(at, entry->ids.trace_id);
+    at = put_lit(at, "\",\"user_agent\":\"");
+    at = put_text(at, entry->user_agent, ACCESS_VALUE_MOST);
+    at = put_lit(at, "\",\"referer\":\"");
+    at = put_text(at, entry->referer, ACCESS_VALUE_MOST);
+    at = put_lit(at, "\",\"version\":\"HTTP/1.");
+    *at++ = (char)('0' + entry->minor);
+    return put_lit(at, "\"");
 }
 
-void access_format_slow_line(const struct access_entry *entry, struct appender *out)
+size_t access_format_slow_line(const struct access_entry *entry, char out[ACCESS_LINE_BYTES])
 {
-    append_members(entry, out);
-    append_lit(out, ",\"wait_us\":");
-    append_u64(out, entry->wait_us);
-    append_lit(out, ",\"client_us\":");
-    append_u64(out, entry->client_us);
-    append_lit(out, "}\n");
+    char *at = put_members(entry, out);
+
+    at = put_lit(at, ",\"wait_us\":");
+    at = put_u64(at, entry->wait_us);
+    at = put_lit(at, ",\"client_us\":");
+    at = put_u64(at, entry->client_us);
+    at = put_lit(at, "}\n");
+    return (size_t)(at - out);
 }
 
 /* ---- combined ---- */
 
 /* As nginx does: \xHH for a quote, a backslash and what is not printable ASCII, so that no reader
  * takes it for a string's end. */
-static void append_escaped(struct appender *out, struct str s)
+static char *put_escaped(char *at, struct str s, size_t most)
 {
     static const char hex[] = "0123456789ABCDEF";
 
     if (s.len == 0)
-        append_lit(out, "-");
-    while (s.len > 0) {
-        size_t plain = append_plain(out, s);
+        return put_lit(at, "-");
+    if (s.len > most)
+        s.len = most;
+    for (;;) {
+        size_t plain;
         unsigned char c;
 
+        put_str(at, s);
+        plain = str_plain_run(at, s.len);
+        at += plain;
         if (plain == s.len)
-            return;
-        c = (unsigned char)s.ptr[plain];
-        append(out, (char[]){'\\', 'x', hex[c >> 4], hex[c & 15]}, 4);
-        s.ptr += plain + 1;
-        s.len -= plain + 1;
+            return at;
+        do {
+            c = (unsigned char)s.ptr[plain++];
+            at = put_str(at, str_of((char[]){'\\', 'x', hex[c >> 4], hex[c & 15]}, 4));
+        } while (plain < s.len && (s.ptr[plain] < 0x20 || s.ptr[plain] == 0x7f));
+        s.ptr += plain;
+        s.len -= plain;
     }
 }
 
-static void format_combined(const struct access_entry *entry, struct appender *out)
+static size_t format_combined(const struct access_entry *entry, char *out)
 {
-    append_safe(out, entry->client);
-    append_lit(out, " - - [");
-    append_safe(out, entry->time);
-    append_lit(out, "] \"");
-    append_escaped(out, entry->method);
-    append_lit(out, " ");
-    append_escaped(out, entry->target);
-    append_str(out, entry->minor == 0 ? STR(" HTTP/1.0\" ") : STR(" HTTP/1.1\" "));
-    append_u64(out, entry->status);
-    append_lit(out, " ");
-    if (entry->bytes > 0)
-        append_u64(out, entry->bytes);
-    else
-        append_lit(out, "-");
-    append_lit(out, " \"");
-    append_escaped(out, entry->referer);
-    append_lit(out, "\" \"");
-    append_escaped(out, entry->user_agent);
-    append_lit(out, "\"\n");
+    char *at = put_str(out, entry->client);
+
+    at = put_lit(at, " - - [");
+    at = put_str(at, entry->time);
+    at = put_lit(at, "] \"");
+    at = put_word(at, entry->method, ACCESS_VALUE_MOST);
+    at = put_lit(at, " ");
+    at = put_escaped(at, entry->target, ACCESS_TARGET_MOST);
+    at = put_lit(at, " HTTP/1.");
+    *at++ = (char)('0' + entry->minor);
+    at = put_lit(at, "\" ");
+    at = put_u64(at, entry->status);
+    at = put_lit(at, " ");
+    at = entry->bytes > 0 ? put_u64(at, entry->bytes) : put_lit(at, "-");
+    at = put_lit(at, " \"");
+    at = put_escaped(at, entry->referer, ACCESS_VALUE_MOST);
+    at = put_lit(at, "\" \"");
+    at = put_escaped(at, entry->user_agent, ACCESS_VALUE_MOST);
+    at = put_lit(at, "\"\n");
+    return (size_t)(at - out);
 }
 
-void access_format_line(enum conf_log_format format, const struct access_entry *entry,
-                        struct appender *out)
+size_t access_format_line(enum conf_log_format format, const struct access_entry *entry,
+                          char out[ACCESS_LINE_BYTES])
 {
+    char *at;
+
     switch (format) {
     case CONF_LOG_JSON:
-        append_members(entry, out);
-        append_lit(out, "}\n");
-        return;
+        at = put_members(entry, out);
+        at = put_lit(at, "}\n");
+        return (size_t)(at - out);
     case CONF_LOG_COMBINED:
-        format_combined(entry, out);
-        return;
+        return format_combined(entry, out);
     case CONF_LOG_NONE:
-        return;
+        break;
     }
+    weir_assert(!"a format of the access log");
 }

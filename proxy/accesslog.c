@@ -31,10 +31,6 @@
 #define SLOW_RING_BYTES ((size_t)1 << 18)
 #define NAP_MS 50
 #define CLOSE_PATIENCE_S 5
-/* A longer value of the client's is cut. */
-#define TARGET_BYTES 8192u
-#define VALUE_BYTES 2048u
-
 _Static_assert(SLOW_RING_BYTES >= ACCESS_LINE_BYTES, "every line fits");
 
 struct access_ring {
@@ -48,9 +44,9 @@ struct access_ring {
     char time_text[ACCESS_TIME_BYTES];
     /* positions grow for ever; head - tail bytes are there to be written */
     _Alignas(64) atomic_size_t head; /* written by the worker */
-    cell overrun;                    /* lines that found no room; the worker counts */
+    cell put, overrun;               /* lines put into it, and that found no room; by the worker */
     _Alignas(64) atomic_size_t tail; /* written by the writer */
-    cell written, lost;              /* lines that the file has taken, has not; the writer counts */
+    cell written, lost;              /* lines that the file has taken, has not; by the writer */
 };
 
 struct log_file {
@@ -160,6 +156,16 @@ static void lose(struct access_ring *ring, const struct iovec pieces[2], size_t 
     move_tail(ring, len);
 }
 
+/* The ring was empty after so many lines. Looking for their ends would cost more than making them. */
+static void count_written(struct access_ring *ring, uint64_t put)
+{
+    uint64_t taken = put - cell_read(&ring->lost);
+
+    /* A line may be lost before the worker has counted it. */
+    if ((int64_t)(taken - cell_read(&ring->written)) > 0)
+        atomic_store_explicit(&ring->written, taken, memory_order_relaxed);
+}
+
 static void note_failure(struct log_file *file)
 {
     static struct log_kind kind = {.level = LOG_ERROR_LEVEL, .what = "writing logs of requests"};
@@ -206,6 +212,8 @@ static ssize_t write_some(struct log_file *file, const struct iovec pieces[2])
 /* False when there was nothing, or the file takes nothing. */
 static bool write_ring(struct log_file *file, struct access_ring *ring)
 {
+    /* Read before the ring is looked into: so many lines are in it at least. */
+    uint64_t put = atomic_load_explicit(&ring->put, memory_order_acquire);
     struct iovec pieces[2];
     bool any = false;
     size_t len;
@@ -220,12 +228,12 @@ static bool write_ring(struct log_file *file, struct access_ring *ring)
                                    : (const char *)pieces[1].iov_base + (at - pieces[0].iov_len);
 
             file->mid_line = *last != '\n';
-            cell_add(&ring->written, count_lines(pieces, (size_t)done));
             move_tail(ring, (size_t)done);
             any = true;
             if ((size_t)done < len)
                 continue;
             note_success(file);
+            count_written(ring, put);
             return true; /* what has come meanwhile can wait for more */
         }
         if (done < 0 && errno == EINTR)
@@ -238,6 +246,7 @@ static bool write_ring(struct log_file *file, struct access_ring *ring)
         lose(ring, pieces, len);
         return true;
     }
+    count_written(ring, put);
     return any;
 }
 
@@ -440,32 +449,27 @@ static void wake(struct access_log *log, enum writer_state from)
         (void)!write(log->wake_fd, &one, sizeof(one));
 }
 
-static void ring_put(struct access_log *log, struct access_ring *ring, const struct appender *line)
+static void ring_put(struct access_log *log, struct access_ring *ring, const char *line, size_t len)
 {
     size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     size_t used = head - atomic_load_explicit(&ring->tail, memory_order_acquire);
     size_t at = head & (ring->size - 1), first = ring->size - at;
 
-    weir_assert(!line->overflow);
-    if (weir_unlikely(line->len > ring->size - used)) {
+    if (weir_unlikely(len > ring->size - used)) {
         cell_add(&ring->overrun, 1);
         return;
     }
-    if (weir_likely(first >= line->len)) {
-        memcpy(ring->bytes + at, line->ptr, line->len);
+    if (weir_likely(first >= len)) {
+        memcpy(ring->bytes + at, line, len);
     } else {
-        memcpy(ring->bytes + at, line->ptr, first);
-        memcpy(ring->bytes, line->ptr + first, line->len - first);
+        memcpy(ring->bytes + at, line, first);
+        memcpy(ring->bytes, line + first, len - first);
     }
-    atomic_store(&ring->head, head + line->len);
+    atomic_store(&ring->head, head + len);
+    atomic_store_explicit(&ring->put, cell_read(&ring->put) + 1, memory_order_release);
     wake(log, WRITER_IDLE);
-    if (weir_unlikely(used + line->len > ring->size / 2))
+    if (weir_unlikely(used + len > ring->size / 2))
         wake(log, WRITER_NAPPING);
-}
-
-static struct str cut(struct str value, size_t most)
-{
-    return value.len > most ? str_of(value.ptr, most) : value;
 }
 
 static struct str cache_word(enum outcome outcome)
@@ -503,9 +507,9 @@ static void find_fields(const struct request *request, struct access_entry *entr
 
     for (unsigned i = fields.count; i-- > 0;) { /* the first of each counts */
         if (fields.list[i].id == FIELD_USER_AGENT)
-            entry->user_agent = cut(field_value(&fields.list[i]), VALUE_BYTES);
+            entry->user_agent = field_value(&fields.list[i]);
         else if (fields.list[i].id == FIELD_REFERER)
-            entry->referer = cut(field_value(&fields.list[i]), VALUE_BYTES);
+            entry->referer = field_value(&fields.list[i]);
     }
 }
 
@@ -537,16 +541,15 @@ void access_log_write(struct worker *worker, struct request *request, int64_t no
     bool slow = is_slow(pen, request, total_us);
     char client[NET_ADDRESS_TEXT];
     struct access_entry entry;
-    struct appender out;
 
     if (!pen->access && !slow)
         return;
     net_address_text(request->peer, client);
     entry = (struct access_entry){
         .client = str_from(client),
-        .method = cut(head->method_name, VALUE_BYTES),
-        .host = cut(head->authority, VALUE_BYTES),
-        .target = cut(head->target, TARGET_BYTES),
+        .method = head->method_name,
+        .host = head->authority,
+        .target = head->target,
         .minor = head->minor,
         .status = request->head_sent ? request->status : local_row(LOCAL_CLIENT_GONE)->status,
         .bytes = request->sent_bytes,
@@ -566,15 +569,12 @@ void access_log_write(struct worker *worker, struct request *request, int64_t no
     find_fields(request, &entry);
     if (pen->access) {
         entry.time = time_text(pen->access, now_us);
-        out = appender_on(pen->line, sizeof(pen->line));
-        access_format_line(pen->access->format, &entry, &out);
-        ring_put(pen->log, pen->access, &out);
+        ring_put(pen->log, pen->access, pen->line,
+                 access_format_line(pen->access->format, &entry, pen->line));
     }
     if (slow) {
         entry.time = time_text(pen->slow, now_us);
-        out = appender_on(pen->line, sizeof(pen->line));
-        access_format_slow_line(&entry, &out);
-        ring_put(pen->log, pen->slow, &out);
+        ring_put(pen->log, pen->slow, pen->line, access_format_slow_line(&entry, pen->line));
     }
 }
 
@@ -670,9 +670,11 @@ static void escape_route_names(struct access_log *log)
 
     log->route_names = base_alloc_zero((count ? count : 1) * sizeof(*log->route_names));
     for (unsigned i = 0; i < count; i++) {
-        struct str name = cut(str_from(log->conf->routes[i].name), VALUE_BYTES);
+        struct str name = str_from(log->conf->routes[i].name);
         struct appender out = appender_on(base_alloc(6 * name.len + 1), 6 * name.len + 1);
 
+        if (name.len > ACCESS_VALUE_MOST)
+            name.len = ACCESS_VALUE_MOST;
         append_json(&out, name);
         log->route_names[i] = str_of(out.ptr, out.len);
     }

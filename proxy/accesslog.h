@@ -11,14 +11,16 @@
 struct access_entry {
     struct str time;   /* see access_format_time() */
     struct str client; /* nothing to escape, as in `cache` and the ids */
-    struct str method, host, target, user_agent, referer;
-    uint8_t minor;   /* of the HTTP version */
-    unsigned status; /* 499: none was sent */
-    uint64_t bytes;  /* of body */
+    struct str host, target, user_agent, referer;
+    struct str method; /* a token: nothing to escape */
+    uint8_t minor;     /* of the HTTP version */
+    unsigned status;   /* 499: none was sent */
+    uint64_t bytes;    /* of body */
     struct str cache;
-    struct str reason, upstream;
-    struct str route; /* escaped for JSON already */
-    struct str end;   /* how the response ended */
+    struct str reason; /* likewise a word of Weir's own, as `end` */
+    struct str end;    /* how the response ended */
+    struct str route;  /* escaped for JSON already */
+    struct str upstream;
     int64_t ttl_s;
     struct phases phases;
     uint64_t total_us;
@@ -29,7 +31,10 @@ struct access_entry {
     uint64_t client_us; /* in which the client had yet to take what was sent */
 };
 
-/* Room for the longest line that access_log_write() makes: every byte of the client's escaped. */
+/* Longer values of the client's are cut. */
+#define ACCESS_TARGET_MOST 8192u
+#define ACCESS_VALUE_MOST 2048u
+/* Room for the longest line: every byte of the client's escaped. */
 #define ACCESS_LINE_BYTES (128 * 1024)
 
 /* The text of a second, which stays the same for all lines of that second but for JSON's
@@ -40,10 +45,10 @@ struct str access_format_time(enum conf_log_format format, int64_t wall_s,
 /* Changes the milliseconds of JSON's text. */
 void access_set_ms(char text[ACCESS_TIME_BYTES], unsigned ms);
 
-/* One line with its newline; out->overflow when it does not fit. */
-void access_format_line(enum conf_log_format format, const struct access_entry *entry,
-                        struct appender *out);
+/* One line with its newline; how long it is. */
+size_t access_format_line(enum conf_log_format format, const struct access_entry *entry,
+                          char out[ACCESS_LINE_BYTES]);
 /* The same of the slow log: JSON, with what explains the time. */
-void access_format_slow_line(const struct access_entry *entry, struct appender *out);
+size_t access_format_slow_line(const struct access_entry *entry, char out[ACCESS_LINE_BYTES]);
 
 #endif

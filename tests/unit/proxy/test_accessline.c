@@ -39,16 +39,15 @@ static struct access_entry usual(void)
 
 static const char *write_line(enum conf_log_format format, struct access_entry *entry)
 {
-    struct appender out = appender_on(line, sizeof(line) - 1);
     char time_text[ACCESS_TIME_BYTES];
+    size_t len;
 
     entry->time = access_format_time(format, 1700000000, time_text);
     if (format == CONF_LOG_JSON)
         access_set_ms(time_text, 907);
-    access_format_line(format, entry, &out);
-    assert_false(out.overflow);
-    line[out.len] = '\0';
-    assert_ptr_equal(strchr(line, '\n'), line + out.len - 1);
+    len = access_format_line(format, entry, line);
+    line[len] = '\0';
+    assert_ptr_equal(strchr(line, '\n'), line + len - 1);
     return line;
 }
 
@@ -94,14 +93,12 @@ static void test_no_phases(void **state)
 static void test_slow_lines_tell_more(void **state)
 {
     struct access_entry entry = usual();
-    struct appender out = appender_on(line, sizeof(line) - 1);
     char time_text[ACCESS_TIME_BYTES];
 
     (void)state;
     entry.time = access_format_time(CONF_LOG_JSON, 1700000000, time_text);
     access_set_ms(time_text, 907);
-    access_format_slow_line(&entry, &out);
-    line[out.len] = '\0';
+    line[access_format_slow_line(&entry, line)] = '\0';
     assert_string_equal(line, MEMBERS ",\"wait_us\":11,\"client_us\":13}\n");
 }
 
@@ -130,7 +127,7 @@ static void test_nothing_forges_a_line(void **state)
     json_t *parsed;
 
     (void)state;
-    entry.target = entry.user_agent = entry.referer = entry.method =
+    entry.target = entry.user_agent = entry.referer = entry.host =
         str_of(nasty, sizeof(nasty)); /* its zero byte too */
     parsed = json_loads(write_line(CONF_LOG_JSON, &entry), JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
                         NULL);
@@ -147,15 +144,30 @@ static void test_nothing_forges_a_line(void **state)
     assert_int_equal(quotes, 6);
 }
 
-static void test_too_little_room_is_told(void **state)
+/* Every byte of the client's to be escaped, and of each more than is shown. */
+static void test_the_longest_line_has_room(void **state)
 {
+    size_t len = 2 * ACCESS_TARGET_MOST;
+    char *nasty = malloc(len), time_text[ACCESS_TIME_BYTES];
     struct access_entry entry = usual();
-    char small[40];
-    struct appender out = appender_on(small, sizeof(small));
+    struct phases most = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    size_t json, combined;
 
     (void)state;
-    access_format_line(CONF_LOG_JSON, &entry, &out);
-    assert_true(out.overflow);
+    memset(nasty, 1, len);
+    entry.target = entry.host = entry.user_agent = entry.referer = str_of(nasty, len);
+    entry.route = str_of(nasty, 6 * ACCESS_VALUE_MOST); /* as escaped */
+    entry.method = str_of(nasty, len);
+    entry.reason = entry.upstream = str_of(nasty, 256);
+    entry.phases = most;
+    entry.bytes = entry.total_us = entry.wait_us = entry.client_us = UINT64_MAX;
+    entry.time = access_format_time(CONF_LOG_JSON, 1700000000, time_text);
+    json = access_format_slow_line(&entry, line);
+    assert_in_range(json, 6 * (ACCESS_TARGET_MOST + 3 * ACCESS_VALUE_MOST),
+                    sizeof(line) - STR_PLAIN_MARGIN);
+    combined = access_format_line(CONF_LOG_COMBINED, &entry, line);
+    assert_in_range(combined, 4 * (ACCESS_TARGET_MOST + 2 * ACCESS_VALUE_MOST), json);
+    free(nasty);
 }
 
 int main(void)
@@ -167,7 +179,7 @@ int main(void)
         cmocka_unit_test(test_slow_lines_tell_more),
         cmocka_unit_test(test_what_is_not_known_is_a_dash),
         cmocka_unit_test(test_nothing_forges_a_line),
-        cmocka_unit_test(test_too_little_room_is_told),
+        cmocka_unit_test(test_the_longest_line_has_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

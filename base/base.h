@@ -128,6 +128,11 @@ static inline char *put_u64(char *at, uint64_t value)
         memcpy(at + 1, str_digit_pairs + value % 100 * 2, 2);
         return at + 3;
     }
+    if (value < 10000) {
+        memcpy(at, str_digit_pairs + value / 100 * 2, 2);
+        memcpy(at + 2, str_digit_pairs + value % 100 * 2, 2);
+        return at + 4;
+    }
     return put_u64_large(at, value);
 }
 

@@ -83,20 +83,23 @@ static char *put_phases(char *at, const struct phases *phases)
 /* All but the object's end. */
 static char *put_members(const struct access_entry *entry, char *at)
 {
+    const struct request *request = entry->request;
+    const struct http1_head *head = request->head;
+
     at = put_lit(at, "{\"time\":\"");
     at = put_str(at, entry->time);
     at = put_lit(at, "\",\"client\":\"");
     at = put_str(at, entry->client);
     at = put_lit(at, "\",\"method\":\"");
-    at = put_word(at, entry->method, ACCESS_VALUE_MOST);
+    at = put_word(at, head->method_name, ACCESS_VALUE_MOST);
     at = put_lit(at, "\",\"host\":\"");
-    at = put_text(at, entry->host, ACCESS_VALUE_MOST);
+    at = put_text(at, head->authority, ACCESS_VALUE_MOST);
     at = put_lit(at, "\",\"target\":\"");
-    at = put_text(at, entry->target, ACCESS_TARGET_MOST);
+    at = put_text(at, head->target, ACCESS_TARGET_MOST);
     at = put_lit(at, "\",\"status\":");
     at = put_u64(at, entry->status);
     at = put_lit(at, ",\"bytes\":");
-    at = put_u64(at, entry->bytes);
+    at = put_u64(at, request->sent_bytes);
     at = put_lit(at, ",\"end\":\"");
     at = put_str(at, entry->end);
     at = put_lit(at, "\",\"cache\":\"");
@@ -104,16 +107,16 @@ static char *put_members(const struct access_entry *entry, char *at)
     at = put_lit(at, "\",\"reason\":\"");
     at = put_word(at, entry->reason, ACCESS_VALUE_MOST);
     at = put_lit(at, "\",\"ttl\":");
-    at = put_u64(at, entry->ttl_s > 0 ? (uint64_t)entry->ttl_s : 0);
+    at = put_u64(at, request->ttl_s > 0 ? (uint64_t)request->ttl_s : 0);
     at = put_lit(at, ",\"route\":\"");
     at = put_word(at, entry->route, SIZE_MAX);
     at = put_lit(at, "\",\"upstream\":\"");
-    at = put_text(at, entry->upstream, ACCESS_VALUE_MOST);
-    at = put_phases(at, &entry->phases);
+    at = put_text(at, str_from(request->upstream_address), ACCESS_VALUE_MOST);
+    at = put_phases(at, &request->phases);
     at = put_lit(at, ",\"total_us\":");
     at = put_u64(at, entry->total_us);
     at = put_lit(at, ",\"retries\":");
-    at = put_u64(at, entry->retries);
+    at = put_u64(at, request->retries);
     at = put_lit(at, ",\"request_id\":\"");
     at = put_str(at, entry->ids.request_id);
     at = put_lit(at, "\",\"trace_id\":\"");
@@ -123,7 +126,7 @@ static char *put_members(const struct access_entry *entry, char *at)
     at = put_lit(at, "\",\"referer\":\"");
     at = put_text(at, entry->referer, ACCESS_VALUE_MOST);
     at = put_lit(at, "\",\"version\":\"HTTP/1.");
-    *at++ = (char)('0' + entry->minor);
+    *at++ = (char)('0' + head->minor);
     return put_lit(at, "\"");
 }
 
@@ -132,9 +135,9 @@ size_t access_format_slow_line(const struct access_entry *entry, char out[ACCESS
     char *at = put_members(entry, out);
 
     at = put_lit(at, ",\"wait_us\":");
-    at = put_u64(at, entry->wait_us);
+    at = put_u64(at, entry->request->wait_us);
     at = put_lit(at, ",\"client_us\":");
-    at = put_u64(at, entry->client_us);
+    at = put_u64(at, entry->request->client_us);
     at = put_lit(at, "}\n");
     return (size_t)(at - out);
 }
@@ -171,20 +174,22 @@ static char *put_escaped(char *at, struct str s, size_t most)
 
 static size_t format_combined(const struct access_entry *entry, char *out)
 {
+    const struct http1_head *head = entry->request->head;
+    uint64_t bytes = entry->request->sent_bytes;
     char *at = put_str(out, entry->client);
 
     at = put_lit(at, " - - [");
     at = put_str(at, entry->time);
     at = put_lit(at, "] \"");
-    at = put_word(at, entry->method, ACCESS_VALUE_MOST);
+    at = put_word(at, head->method_name, ACCESS_VALUE_MOST);
     at = put_lit(at, " ");
-    at = put_escaped(at, entry->target, ACCESS_TARGET_MOST);
+    at = put_escaped(at, head->target, ACCESS_TARGET_MOST);
     at = put_lit(at, " HTTP/1.");
-    *at++ = (char)('0' + entry->minor);
+    *at++ = (char)('0' + head->minor);
     at = put_lit(at, "\" ");
     at = put_u64(at, entry->status);
     at = put_lit(at, " ");
-    at = entry->bytes > 0 ? put_u64(at, entry->bytes) : put_lit(at, "-");
+    at = bytes > 0 ? put_u64(at, bytes) : put_lit(at, "-");
     at = put_lit(at, " \"");
     at = put_escaped(at, entry->referer, ACCESS_VALUE_MOST);
     at = put_lit(at, "\" \"");

@@ -536,7 +536,6 @@ static bool is_slow(const struct access_pen *pen, const struct request *request,
 void access_log_write(struct worker *worker, struct request *request, int64_t now_us)
 {
     struct access_pen *pen = worker->pen;
-    const struct http1_head *head = request->head;
     uint64_t total_us = now_us > request->started_us ? (uint64_t)(now_us - request->started_us) : 0;
     bool slow = is_slow(pen, request, total_us);
     char client[NET_ADDRESS_TEXT];
@@ -546,25 +545,15 @@ void access_log_write(struct worker *worker, struct request *request, int64_t no
         return;
     net_address_text(request->peer, client);
     entry = (struct access_entry){
+        .request = request,
         .client = str_from(client),
-        .method = head->method_name,
-        .host = head->authority,
-        .target = head->target,
-        .minor = head->minor,
         .status = request->head_sent ? request->status : local_row(LOCAL_CLIENT_GONE)->status,
-        .bytes = request->sent_bytes,
         .cache = cache_word(request->outcome),
         .reason = reason(request),
-        .upstream = str_from(request->upstream_address),
-        .route = request->route ? pen->log->route_names[request->route->index] : str_of(NULL, 0),
         .end = end_word(request),
-        .ttl_s = request->ttl_s,
-        .phases = request->phases,
+        .route = request->route ? pen->log->route_names[request->route->index] : str_of(NULL, 0),
         .total_us = total_us,
-        .retries = request->retries,
         .ids = trace_ids(request),
-        .wait_us = request->wait_us,
-        .client_us = request->client_us,
     };
     find_fields(request, &entry);
     if (pen->access) {

@@ -7,28 +7,18 @@
 
 #include "proxy/proxy.h"
 
-/* What a line tells. Empty spans are written as "-". */
+/* What a line tells: the request's own members, and these. Empty spans are written as "-". */
 struct access_entry {
+    const struct request *request;
     struct str time;   /* see access_format_time() */
-    struct str client; /* nothing to escape, as in `cache` and the ids */
-    struct str host, target, user_agent, referer;
-    struct str method; /* a token: nothing to escape */
-    uint8_t minor;     /* of the HTTP version */
+    struct str client; /* words of Weir's own up to the ids: nothing in them to escape */
     unsigned status;   /* 499: none was sent */
-    uint64_t bytes;    /* of body */
-    struct str cache;
-    struct str reason; /* likewise a word of Weir's own, as `end` */
-    struct str end;    /* how the response ended */
-    struct str route;  /* escaped for JSON already */
-    struct str upstream;
-    int64_t ttl_s;
-    struct phases phases;
+    struct str cache, reason;
+    struct str end;   /* how the response ended */
+    struct str route; /* escaped for JSON already */
     uint64_t total_us;
-    unsigned retries;
     struct request_ids ids;
-    /* slow log only */
-    uint64_t wait_us;   /* for another request's fetch */
-    uint64_t client_us; /* in which the client had yet to take what was sent */
+    struct str user_agent, referer;
 };
 
 /* Longer values of the client's are cut. */

@@ -10,30 +10,37 @@
 
 static char line[ACCESS_LINE_BYTES];
 
+static struct http1_head head;
+static struct request request;
+
 static struct access_entry usual(void)
 {
+    head = (struct http1_head){.method_name = STR("GET"),
+                               .authority = STR("example.test"),
+                               .target = STR("/a?b=c"),
+                               .minor = 1};
+    request = (struct request){
+        .head = &head,
+        .sent_bytes = 5,
+        .ttl_s = 29,
+        .upstream_address = "10.0.0.5:9000",
+        .phases = {.queue_us = 2, .connect_us = 3, .first_byte_us = 5, .body_us = 7},
+        .retries = 1,
+        .wait_us = 11,
+        .client_us = 13,
+    };
     return (struct access_entry){
+        .request = &request,
         .client = STR("127.0.0.1"),
-        .method = STR("GET"),
-        .host = STR("example.test"),
-        .target = STR("/a?b=c"),
-        .minor = 1,
         .status = 200,
-        .bytes = 5,
         .end = STR("whole"),
         .cache = STR("hit"),
         .reason = STR("uri-miss"),
-        .ttl_s = 29,
         .route = STR("example.test/"),
-        .upstream = STR("10.0.0.5:9000"),
-        .phases = {.queue_us = 2, .connect_us = 3, .first_byte_us = 5, .body_us = 7},
         .total_us = 41,
-        .retries = 1,
         .ids = {STR("an-id"), STR("0af7651916cd43dd8448eb211c80319c")},
         .user_agent = STR("agent"),
         .referer = STR("http://x/?y"),
-        .wait_us = 11,
-        .client_us = 13,
     };
 }
 
@@ -84,7 +91,7 @@ static void test_no_phases(void **state)
     struct access_entry entry = usual();
 
     (void)state;
-    entry.phases = (struct phases){0};
+    request.phases = (struct phases){0};
     write_line(CONF_LOG_JSON, &entry);
     assert_non_null(strstr(line, ",\"queue_us\":0,\"connect_us\":0,\"first_byte_us\":0,"
                                  "\"body_us\":0,\"total_us\":41,"));
@@ -104,10 +111,13 @@ static void test_slow_lines_tell_more(void **state)
 
 static void test_what_is_not_known_is_a_dash(void **state)
 {
-    struct access_entry entry = {.client = STR("unix"), .cache = STR("local"), .status = 400};
+    struct access_entry entry = {
+        .request = &request, .client = STR("unix"), .cache = STR("local"), .status = 400};
     json_t *parsed;
 
     (void)state;
+    head = (struct http1_head){0};
+    request = (struct request){.head = &head};
     assert_string_equal(
         write_line(CONF_LOG_COMBINED, &entry),
         "unix - - [14/Nov/2023:22:13:20 +0000] \"- - HTTP/1.0\" 400 - \"-\" \"-\"\n");
@@ -127,7 +137,7 @@ static void test_nothing_forges_a_line(void **state)
     json_t *parsed;
 
     (void)state;
-    entry.target = entry.user_agent = entry.referer = entry.host =
+    head.target = head.authority = entry.user_agent = entry.referer =
         str_of(nasty, sizeof(nasty)); /* its zero byte too */
     parsed = json_loads(write_line(CONF_LOG_JSON, &entry), JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
                         NULL);
@@ -150,17 +160,17 @@ static void test_the_longest_line_has_room(void **state)
     size_t len = 2 * ACCESS_TARGET_MOST;
     char *nasty = malloc(len), time_text[ACCESS_TIME_BYTES];
     struct access_entry entry = usual();
-    struct phases most = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
     size_t json, combined;
 
     (void)state;
     memset(nasty, 1, len);
-    entry.target = entry.host = entry.user_agent = entry.referer = str_of(nasty, len);
+    head.target = head.authority = entry.user_agent = entry.referer = str_of(nasty, len);
     entry.route = str_of(nasty, 6 * ACCESS_VALUE_MOST); /* as escaped */
-    entry.method = str_of(nasty, len);
-    entry.reason = entry.upstream = str_of(nasty, 256);
-    entry.phases = most;
-    entry.bytes = entry.total_us = entry.wait_us = entry.client_us = UINT64_MAX;
+    head.method_name = str_of(nasty, len);
+    entry.reason = str_of(nasty, 256);
+    memset(request.upstream_address, 1, sizeof(request.upstream_address) - 1);
+    request.phases = (struct phases){UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    request.sent_bytes = request.wait_us = request.client_us = entry.total_us = UINT64_MAX;
     entry.time = access_format_time(CONF_LOG_JSON, 1700000000, time_text);
     json = access_format_slow_line(&entry, line);
     assert_in_range(json, 6 * (ACCESS_TARGET_MOST + 3 * ACCESS_VALUE_MOST),

@@ -49,12 +49,10 @@ static char *put_word(char *at, struct str value, size_t most)
 /* ---- JSON ---- */
 
 /* Copied first, then looked at: behind the copy there is room to read. */
-static char *put_text(char *at, struct str value, size_t most)
+static char *put_filled_text(char *at, struct str value, size_t most)
 {
     struct appender escaped;
 
-    if (value.len == 0)
-        return put_lit(at, "-");
     if (value.len > most)
         value.len = most;
     put_str(at, value);
@@ -65,11 +63,18 @@ static char *put_text(char *at, struct str value, size_t most)
     return at + escaped.len;
 }
 
-static char *put_phases(char *at, const struct phases *phases)
+static inline char *put_text(char *at, struct str value, size_t most)
 {
-    if (weir_likely(
-            !(phases->queue_us | phases->connect_us | phases->first_byte_us | phases->body_us)))
-        return put_lit(at, "\",\"queue_us\":0,\"connect_us\":0,\"first_byte_us\":0,\"body_us\":0");
+    return value.len > 0 ? put_filled_text(at, value, most) : put_lit(at, "-");
+}
+
+static char *put_exchange(char *at, const struct request *request)
+{
+    const struct phases *phases = &request->phases;
+
+    if (weir_likely(!request->upstream_address[0])) /* no origin was asked */
+        return put_lit(at, "-\",\"queue_us\":0,\"connect_us\":0,\"first_byte_us\":0,\"body_us\":0");
+    at = put_text(at, str_from(request->upstream_address), ACCESS_VALUE_MOST);
     at = put_lit(at, "\",\"queue_us\":");
     at = put_u64(at, phases->queue_us);
     at = put_lit(at, ",\"connect_us\":");
@@ -111,8 +116,7 @@ static char *put_members(const struct access_entry *entry, char *at)
     at = put_lit(at, ",\"route\":\"");
     at = put_word(at, entry->route, SIZE_MAX);
     at = put_lit(at, "\",\"upstream\":\"");
-    at = put_text(at, str_from(request->upstream_address), ACCESS_VALUE_MOST);
-    at = put_phases(at, &request->phases);
+    at = put_exchange(at, request);
     at = put_lit(at, ",\"total_us\":");
     at = put_u64(at, entry->total_us);
     at = put_lit(at, ",\"retries\":");

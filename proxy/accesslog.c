@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -78,6 +79,9 @@ struct access_pen {
     struct access_log *log; /* borrowed */
     struct access_ring *access, *slow;
     uint64_t slow_us;
+    in_addr_t client_ip; /* of `client`; 0: none yet */
+    struct str client;
+    char client_text[NET_ADDRESS_TEXT];
     char line[ACCESS_LINE_BYTES];
 };
 
@@ -449,6 +453,18 @@ static void wake(struct access_log *log, enum writer_state from)
         (void)!write(log->wake_fd, &one, sizeof(one));
 }
 
+/* Where a line is to be made: in the ring, if there the longest one has room in one piece. */
+static char *place_for_line(struct access_pen *pen, const struct access_ring *ring)
+{
+    size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    size_t used = head - atomic_load_explicit(&ring->tail, memory_order_acquire);
+    size_t at = head & (ring->size - 1);
+
+    if (weir_likely(ring->size - at >= ACCESS_LINE_BYTES && ring->size - used >= ACCESS_LINE_BYTES))
+        return ring->bytes + at;
+    return pen->line;
+}
+
 static void ring_put(struct access_log *log, struct access_ring *ring, const char *line, size_t len)
 {
     size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
@@ -459,7 +475,9 @@ static void ring_put(struct access_log *log, struct access_ring *ring, const cha
         cell_add(&ring->overrun, 1);
         return;
     }
-    if (weir_likely(first >= len)) {
+    if (weir_likely(line == ring->bytes + at)) {
+        /* made there */
+    } else if (first >= len) {
         memcpy(ring->bytes + at, line, len);
     } else {
         memcpy(ring->bytes + at, line, first);
@@ -513,6 +531,20 @@ static void find_fields(const struct request *request, struct access_entry *entr
     }
 }
 
+/* Mostly the one of the request before. */
+static struct str client_text(struct access_pen *pen, const struct sockaddr *peer)
+{
+    in_addr_t ip =
+        peer->sa_family == AF_INET ? ((const struct sockaddr_in *)peer)->sin_addr.s_addr : 0;
+
+    if (weir_unlikely(ip == 0 || ip != pen->client_ip)) {
+        net_address_text(peer, pen->client_text);
+        pen->client = str_from(pen->client_text);
+        pen->client_ip = ip;
+    }
+    return pen->client;
+}
+
 /* The clock of the day is asked once a second; the monotonic one goes on from there. */
 static struct str time_text(struct access_ring *ring, int64_t now_us)
 {
@@ -538,15 +570,14 @@ void access_log_write(struct worker *worker, struct request *request, int64_t no
     struct access_pen *pen = worker->pen;
     uint64_t total_us = now_us > request->started_us ? (uint64_t)(now_us - request->started_us) : 0;
     bool slow = is_slow(pen, request, total_us);
-    char client[NET_ADDRESS_TEXT];
     struct access_entry entry;
+    char *line;
 
     if (!pen->access && !slow)
         return;
-    net_address_text(request->peer, client);
     entry = (struct access_entry){
         .request = request,
-        .client = str_from(client),
+        .client = client_text(pen, request->peer),
         .status = request->head_sent ? request->status : local_row(LOCAL_CLIENT_GONE)->status,
         .cache = cache_word(request->outcome),
         .reason = reason(request),
@@ -558,12 +589,14 @@ void access_log_write(struct worker *worker, struct request *request, int64_t no
     find_fields(request, &entry);
     if (pen->access) {
         entry.time = time_text(pen->access, now_us);
-        ring_put(pen->log, pen->access, pen->line,
-                 access_format_line(pen->access->format, &entry, pen->line));
+        line = place_for_line(pen, pen->access);
+        ring_put(pen->log, pen->access, line,
+                 access_format_line(pen->access->format, &entry, line));
     }
     if (slow) {
         entry.time = time_text(pen->slow, now_us);
-        ring_put(pen->log, pen->slow, pen->line, access_format_slow_line(&entry, pen->line));
+        line = place_for_line(pen, pen->slow);
+        ring_put(pen->log, pen->slow, line, access_format_slow_line(&entry, line));
     }
 }
 
@@ -646,6 +679,7 @@ static void make_pens(struct access_log *log)
     for (unsigned i = 0; i < log->workers; i++) {
         struct access_pen *pen = log->pens[i] = base_alloc(sizeof(*pen));
 
+        pen->client_ip = 0;
         pen->log = log;
         pen->access = access ? &access[i] : NULL;
         pen->slow = slow ? &slow[i] : NULL;

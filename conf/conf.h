@@ -138,8 +138,10 @@ struct conf {
     struct conf_route *routes;
     unsigned routes_count;
     struct conf_limits limits;
-    const char *access_log_path; /* "stdout" or a path */
+    const char *access_log_path; /* "stdout", "stderr" or a path */
     enum conf_log_format access_log_format;
+    const char *slow_log_path;     /* likewise */
+    int64_t slow_log_threshold_ms; /* 0: no slow log */
     enum log_level error_log_level;
 
     atomic_uint refs;

@@ -577,18 +577,15 @@ size_t net_conn_untaken_bytes(const struct net_conn *conn)
 
 /* ---- addresses ---- */
 
-/* inet_ntop goes through sprintf, which every forwarded request would pay for. */
+/* inet_ntop goes through sprintf, which every forwarded or logged request would pay for. */
 static void ip4_text(const struct in_addr *ip, char out[NET_ADDRESS_TEXT])
 {
-    struct appender text = appender_on(out, NET_ADDRESS_TEXT - 1);
     const uint8_t *bytes = (const uint8_t *)ip;
 
     for (int i = 0; i < 4; i++) {
-        if (i > 0)
-            append_lit(&text, ".");
-        append_u64(&text, bytes[i]);
+        out = put_u64(out, bytes[i]);
+        *out++ = i < 3 ? '.' : '\0';
     }
-    out[text.len] = '\0';
 }
 
 void net_address_text(const struct sockaddr *address, char out[NET_ADDRESS_TEXT])

@@ -112,6 +112,7 @@ static int64_t bounded_ttl_ms(unsigned ttl_s)
 static void conclude(struct pool_server *server, const struct sockaddr_storage *sockets,
                      unsigned count, unsigned ttl_s, const char *why)
 {
+    static struct log_kind failed = {.level = LOG_WARN_LEVEL, .what = "looking up names"};
     struct pool_address found[NET_NAME_ADDRESSES];
     unsigned found_count = format_addresses(found, sockets, count);
     int64_t wait_ms;
@@ -120,7 +121,8 @@ static void conclude(struct pool_server *server, const struct sockaddr_storage *
         wait_ms = bounded_ttl_ms(ttl_s);
     } else {
         wait_ms = pause_ms(++server->lookup_failures);
-        log_warn(
+        log_write_paced(
+            &failed, server->pool->clock_ms(),
             "upstream %s: looking up %s: %s; %s, trying again in %lld s", server->upstream->name,
             server->conf->address.host, why != NULL ? why : "no IP address in the answer",
             server->addresses_count > 0 ? "keeping the addresses known" : "answering 502 for it",

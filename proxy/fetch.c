@@ -20,6 +20,7 @@
 #define ARENA_BYTES 2048
 #define ARENA_ROOM 2048 /* behind the field rows: a usual request allocates nothing */
 #define INTERIMS_MAX 64
+#define LINE_SHOWN 200 /* of a request's first line, in the error log */
 
 typedef enum fetch_state state_function(struct fetch *fetch);
 
@@ -89,9 +90,13 @@ static enum fetch_state lease(struct fetch *fetch)
 
 static enum fetch_state await_lease(struct fetch *fetch)
 {
+    uint64_t waited_us;
+
     if (fetch->lease_waits)
         return FETCH_WAIT;
-    return use_grant(fetch, fetch->lease.grant, elapsed_us(fetch->since_us, base_clock_mono_us()));
+    waited_us = elapsed_us(fetch->since_us, base_clock_mono_us());
+    fetch->since_us = 0;
+    return use_grant(fetch, fetch->lease.grant, waited_us);
 }
 
 /* What a broken connection to the origin means: Weir's machine is short of something, or the origin
@@ -114,9 +119,12 @@ static enum fetch_state try_next_address(struct fetch *fetch, enum local failure
 static enum fetch_state connect_out(struct fetch *fetch)
 {
     fetch->since_us = base_clock_mono_us();
-    if (net_conn_connect(&fetch->conn, &fetch->worker->loop, &fetch->lease.address, on_conn) != 0)
+    if (net_conn_connect(&fetch->conn, &fetch->worker->loop, &fetch->lease.address, on_conn) != 0) {
+        fetch->why = strerrordesc_np(fetch->conn.error);
+        fetch->since_us = 0;
         return try_next_address(fetch, fetch->conn.error == ENOMEM ? LOCAL_OVERLOADED
                                                                    : LOCAL_CONNECT_FAILED);
+    }
     fetch_set_deadline(fetch, fetch_timeouts(fetch)->connect_ms, LOCAL_CONNECT_TIMEOUT);
     return FETCH_AWAIT_CONNECT;
 }
@@ -127,7 +135,9 @@ static enum fetch_state await_connect(struct fetch *fetch)
         return FETCH_WAIT;
     fetch_clear_deadline(fetch);
     fetch->phases.connect_us += elapsed_us(fetch->since_us, base_clock_mono_us());
+    fetch->since_us = 0;
     if (fetch->conn.error) {
+        fetch->why = fetch->conn.error == ETIMEDOUT ? NULL : strerrordesc_np(fetch->conn.error);
         log_debug("connecting to %s for request %.*s: %s", fetch->lease.address_text,
                   (int)fetch->request_id.len, fetch->request_id.ptr, strerror(fetch->conn.error));
         net_conn_close(&fetch->conn, false);
@@ -342,6 +352,7 @@ static enum fetch_state take_head(struct fetch *fetch)
     }
     if (!fetch_publish_head(fetch))
         return fetch_fail(fetch, LOCAL_OVERLOADED);
+    fetch->head_given = true;
     fetch->left = fetch->head.body == HTTP1_BODY_LENGTH ? fetch->head.content_length : 0;
     memset(&fetch->chunked, 0, sizeof(fetch->chunked));
     return FETCH_READ_BODY;
@@ -353,9 +364,7 @@ static enum fetch_state parse_head(struct fetch *fetch)
                                         &fetch->worker->head_limits, fetch->method);
 
     if (used < 0) {
-        log_info("reading a response of %s to request %.*s: %s; answered 502", fetch_address(fetch),
-                 (int)fetch->request_id.len, fetch->request_id.ptr,
-                 http1_error_row((enum http1_error) - used)->text);
+        fetch->why = http1_error_row((enum http1_error) - used)->text;
         return fetch_fail(fetch, LOCAL_ORIGIN_MALFORMED);
     }
     if (used == 0) {
@@ -476,6 +485,34 @@ static enum pool_close close_reason(const struct fetch *fetch)
     return fetch->close_reason;
 }
 
+/* What the one who runs Weir should know of; a client that leaves is none of it. */
+static void tell_failure(const struct fetch *fetch)
+{
+    static struct log_kind kinds[LOCALS] = {
+#define X(symbol, status, detail, text)                                                            \
+    [LOCAL_##symbol] = {.what = "asking origins: " text, .level = LOG_WARN_LEVEL},
+        LOCAL_TABLE(X)
+#undef X
+    };
+    const struct local_row *row = local_row(fetch->failure);
+    struct str head = fetch->request_head; /* empty when memory was out */
+    const char *line_end = head.len > 0 ? memchr(head.ptr, '\r', head.len) : NULL;
+    size_t line_len = line_end ? (size_t)(line_end - head.ptr) : 0;
+    char follows[32];
+
+    if (fetch->failure == LOCAL_CLIENT_GONE)
+        return;
+    snprintf(follows, sizeof(follows), fetch->head_given ? "the response is cut" : "answered %u",
+             row->status);
+    log_write_paced(&kinds[fetch->failure], fetch->worker->loop.now_ms,
+                    "asking %s of upstream %s, route %s, for request %.*s, \"%.*s\": %s%s%s%s; %s",
+                    fetch_address(fetch), fetch->upstream->name, fetch->route->name,
+                    (int)fetch->request_id.len, fetch->request_id.ptr,
+                    (int)(line_len < LINE_SHOWN ? line_len : LINE_SHOWN), head.ptr, row->text,
+                    fetch->why ? " (" : "", fetch->why ? fetch->why : "", fetch->why ? ")" : "",
+                    follows);
+}
+
 static enum fetch_state fail_or_retry(struct fetch *fetch)
 {
     const struct local_row *row;
@@ -487,6 +524,8 @@ static enum fetch_state fail_or_retry(struct fetch *fetch)
         fetch->retries++;
         fetch->want = POOL_WANT_FRESH;
         fetch->failure = LOCAL_NONE;
+        fetch->why = NULL;
+        fetch->since_us = 0;
         fetch->close_reason = POOL_CLOSE_ERROR;
         fetch->head_sent = fetch->head_begun = false;
         fetch->parsed_at = NULL;
@@ -494,6 +533,7 @@ static enum fetch_state fail_or_retry(struct fetch *fetch)
         return FETCH_LEASE;
     }
     row = local_row(fetch->failure);
+    tell_failure(fetch);
     if (fetch->failure != LOCAL_CLIENT_GONE && fetch->head_sent)
         pool_count_request(fetch->server, true,
                            elapsed_us(fetch->requested_us, base_clock_mono_us()));
@@ -513,15 +553,39 @@ static void free_fetch(struct fetch *fetch)
     worker_session_ended(worker);
 }
 
+/* With the time that a phase has taken so far of which the end is not awaited: that is what was
+ * slow. */
+static struct phases phases_by_now(const struct fetch *fetch)
+{
+    struct phases phases = fetch->phases;
+    int64_t now_us = base_clock_mono_us();
+
+    if (phases.body_us)
+        return phases;
+    if (fetch->first_byte_us)
+        phases.body_us = elapsed_us(fetch->first_byte_us, now_us);
+    else if (!fetch->since_us)
+        return phases;
+    else if (fetch->head_sent)
+        phases.first_byte_us = fetch->body_sent ? elapsed_us(fetch->since_us, now_us) : 0;
+    else if (fetch->holds_slot)
+        phases.connect_us += elapsed_us(fetch->since_us, now_us);
+    else
+        phases.queue_us += elapsed_us(fetch->since_us, now_us);
+    return phases;
+}
+
 /* The leader hears of it for the last time. */
 static void report(struct fetch *fetch)
 {
-    struct fetch_report out = {
-        .retries = fetch->retries, .address = fetch_address(fetch), .phases = fetch->phases};
+    struct fetch_report out;
     struct request *leader = weir_take(&fetch->leader);
 
-    if (leader)
-        request_on_fetch_end(leader, &out);
+    if (!leader)
+        return;
+    out = (struct fetch_report){
+        .retries = fetch->retries, .address = fetch_address(fetch), .phases = phases_by_now(fetch)};
+    request_on_fetch_end(leader, &out);
 }
 
 static enum fetch_state release(struct fetch *fetch)
@@ -661,9 +725,10 @@ static void on_readers(void *writer)
 void fetch_on_tunnel_end(void *owner, uint64_t to_client_bytes)
 {
     struct fetch *fetch = owner;
-    struct request *leader = weir_take(&fetch->leader);
+    struct request *leader = fetch->leader;
 
     weir_check_magic(fetch, FETCH_MAGIC);
+    report(fetch);
     if (leader)
         request_on_tunnel_end(leader, to_client_bytes);
     fetch->close_reason = POOL_CLOSE_TUNNEL_END;
@@ -714,7 +779,7 @@ static void set_up(struct fetch *fetch, struct worker *worker, const struct fetc
     fetch->stored = order->stored;
     fetch->upstream = order->request->route->upstream;
     fetch->server = pool_pick(worker->pool, fetch->upstream);
-    fetch->route_cache = &order->request->route->cache;
+    fetch->route = order->request->route;
     fetch->directives = order->request->directives;
     fetch->cacheable = order->cacheable;
     fetch->findable = order->key != NULL;

@@ -199,7 +199,7 @@ static void destroy(struct session *session, bool reset)
     weir_assert(session->phase != CLOSED);
     session->phase = CLOSED;
     if (busy && exchange) {
-        request_abandon(&exchange->request);
+        request_abandon(&exchange->request, net_conn_queued_bytes(&session->conn));
     } else if (exchange) {
         freelist_put(&worker->exchange_list, exchange); /* a partial head: no request has started */
     }
@@ -801,13 +801,15 @@ static struct str subject_of(struct request *request, char out[SUBJECT_BYTES])
 /* The client takes too little of what waits for it, by that limit. */
 static void cut_slow(struct session *session, size_t taken, const char *limit)
 {
+    static struct log_kind too_slow = {.level = LOG_INFO_LEVEL,
+                                       .what = "cutting clients that are too slow"};
     struct worker *worker = session->worker;
     char peer[NET_ADDRESS_TEXT], subject_bytes[SUBJECT_BYTES];
     struct str subject = subject_of(&session->exchange->request, subject_bytes);
 
     net_address_text(&session->peer.any, peer);
     cell_add(&worker->stats.too_slow, 1);
-    log_write_paced(&worker->too_slow_pace, worker->loop.now_ms, LOG_INFO_LEVEL,
+    log_write_paced(&too_slow, worker->loop.now_ms,
                     "sending %s the response to %.*s: %zu bytes taken in %" PRId64
                     " ms, too few for %s; the connection is reset",
                     peer, (int)subject.len, subject.ptr, taken, limits(session)->send_timeout_ms,

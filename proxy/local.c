@@ -16,10 +16,10 @@ const struct local_row *local_row(enum local local)
     return &rows[local];
 }
 
-const char *outcome_word(enum outcome outcome)
+struct str outcome_word(enum outcome outcome)
 {
-    static const char *const words[OUTCOMES] = {
-#define X(symbol, counter, word) [OUTCOME_##symbol] = word,
+    static const struct str words[OUTCOMES] = {
+#define X(symbol, counter, word) [OUTCOME_##symbol] = {word, sizeof(word) - 1},
         OUTCOME_TABLE(X)
 #undef X
     };

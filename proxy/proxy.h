@@ -43,7 +43,7 @@ enum outcome {
 #undef X
     OUTCOMES
 };
-const char *outcome_word(enum outcome outcome);
+struct str outcome_word(enum outcome outcome); /* zero-terminated */
 
 /* ==== Weir's own answers ==== */
 
@@ -215,7 +215,9 @@ struct request {
     int64_t ttl_s;
     char upstream_address[64];
     unsigned retries;
-    struct phases phases;         /* of the fetch that it led */
+    struct phases phases;        /* of the fetch that it led */
+    int64_t since_us;            /* when it began to wait for one of these: */
+    uint64_t wait_us, client_us; /* for another one's fetch; for its client to take what was sent */
     char made_id[TRACE_ID_BYTES]; /* see trace.c; not made yet when it begins with 0 */
 };
 
@@ -235,8 +237,9 @@ void request_start_local(struct request *request, struct worker *worker, struct 
 void request_head_moved(struct request *request, const char *from, size_t len, const char *to);
 /* The sink has sent all that was queued. */
 void request_writable(struct request *request);
-/* The client has gone; the sink is no longer called. */
-void request_abandon(struct request *request);
+/* The client has gone, and so many bytes that the sink had queued with it; the sink is no longer
+ * called. */
+void request_abandon(struct request *request, uint64_t untaken);
 /* The request's body: bytes in order, as the fetch takes them. QUEUED: taken, but send no more
  * until want_body(). */
 enum net_sent request_body(struct request *request, struct str bytes);
@@ -405,12 +408,11 @@ struct worker_stats {
     cell accepted, open, idle, accept_paused;
     cell rejected[HTTP1_ERRORS];
     cell client_gone, cut, interim, too_slow, waiters;
-    cell log_dropped;
     struct route_stats *routes;       /* owned; one per route */
     struct upstream_stats *upstreams; /* owned; one per upstream */
 };
 
-struct access_ring;
+struct access_pen;
 
 struct worker {
     unsigned magic;
@@ -433,11 +435,10 @@ struct worker {
     size_t scratch_bytes;
     int64_t date_s; /* of date_text */
     char date_text[DATE_BYTES];
-    struct access_ring *access; /* NULL: no access log */
+    struct access_pen *pen; /* NULL: neither access log nor slow log */
+    uint64_t log_from_us;   /* requests that took so long are told to access_log_write() */
     struct mail drain_mail;
     uint64_t id_seed, id_key, id_count; /* of the ids that trace.c makes */
-    struct log_pace too_slow_pace;      /* of the lines about clients that were cut for it */
-    struct log_pace memory_pace;        /* of those of worker_lacks_memory() */
     struct worker_stats stats;
 };
 
@@ -464,14 +465,30 @@ void session_open(struct worker *worker, int fd, const struct sockaddr *peer);
 void session_drain(struct session *session);
 struct session *session_of_link(struct list_link *link);
 
-/* ==== Access log (accesslog.c) ==== */
+/* ==== Access log and slow log (accesslog.c) ==== */
 
-/* One line per finished request, formatted on the worker, written by a thread of its own. A full
- * ring drops the line and counts it. */
+/* One line per finished request, and one more per slow request, formatted on the worker, written by
+ * a thread of their own. A full ring drops the line and counts it. */
 struct access_log;
-struct access_log *access_log_open(const struct conf *conf, unsigned workers, const char **why);
-struct access_ring *access_log_ring(struct access_log *log, unsigned worker);
+/* NULL in *out when neither is asked for. False, and told, when a file is not to be had. */
+bool access_log_open(const struct conf *conf, unsigned workers, struct access_log **out);
+/* What a worker writes with; NULL without a log. */
+struct access_pen *access_log_pen(struct access_log *log, unsigned worker);
+/* Least time of a request that any of the logs tells of; UINT64_MAX: none does. */
+uint64_t access_log_from_us(const struct access_log *log);
+/* With the worker's pen, for a request that took at least that long. */
 void access_log_write(struct worker *worker, struct request *request, int64_t now_us);
+/* Main thread: the files are opened anew, by the writer's thread: what is written from then on is
+ * in the new ones. One that cannot be opened stays as it is, and that is told. */
+void access_log_reopen(struct access_log *log);
+/* Main thread, once a second: tells of lines that found no room. */
+void access_log_sweep(struct access_log *log);
+/* Lines since the start: taken by the file, and not. Any thread. */
+struct access_log_counts {
+    uint64_t written, dropped;
+};
+void access_log_count(const struct access_log *log, struct access_log_counts *access,
+                      struct access_log_counts *slow);
 /* After the workers have ended: writes what is left. */
 void access_log_close(struct access_log **log);
 

@@ -84,11 +84,37 @@ static void start_waiting(struct request *request)
     struct net_loop *loop = &request->worker->loop;
 
     request->waiter = true;
+    request->since_us = base_clock_mono_us();
     cell_add(&request->worker->stats.waiters, 1);
     wheel_timer_init(&request->wait_deadline, on_wait_due);
     wheel_set(&loop->wheel, &request->wait_deadline,
               loop->now_ms + upstream->pool.queue_timeout_ms + upstream->timeouts.connect_ms +
                   upstream->timeouts.first_byte_ms);
+}
+
+static void add_elapsed(const struct request *request, uint64_t *to)
+{
+    int64_t now_us = base_clock_mono_us();
+
+    *to += now_us > request->since_us ? (uint64_t)(now_us - request->since_us) : 0;
+}
+
+/* The head of what a waiter waits for is there, or never comes. */
+static void stop_waiting(struct request *request)
+{
+    if (!request->waiter || request->head_sent || !request->since_us)
+        return;
+    add_elapsed(request, &request->wait_us);
+    request->since_us = 0;
+    request->wait_deadline.due_ms = WHEEL_NEVER;
+}
+
+/* What the sink had queued has been taken, or is given up. */
+static void unblock(struct request *request)
+{
+    if (request->blocked)
+        add_elapsed(request, &request->client_us);
+    request->blocked = false;
 }
 
 /* Leaves the fill and whoever fills it. */
@@ -99,6 +125,7 @@ static void leave_source(struct request *request)
     cache_reader_leave(&request->reader);
     if (!request->waiter)
         return;
+    stop_waiting(request);
     request->waiter = false;
     cell_sub(&request->worker->stats.waiters, 1);
     wheel_cancel(&request->worker->loop.wheel, &request->wait_deadline);
@@ -363,11 +390,11 @@ static enum request_state await_head(struct request *request)
         if (!cache_reader_has_news(&request->reader))
             continue;
         cache_reader_view(&request->reader, &view);
-        if (view.has_head && request->waiter)
-            request->wait_deadline.due_ms = WHEEL_NEVER;
-        if (view.has_head)
+        if (view.has_head) {
+            stop_waiting(request);
             return may_share(request, &view, &view.meta) ? REQUEST_DELIVER
                                                          : leave_and_fetch_alone(request);
+        }
         if (view.phase == CACHE_FILL_REPLACED)
             return take_replacement(request, &view);
         if (view.phase == CACHE_FILL_ABORTED) {
@@ -492,6 +519,7 @@ static enum request_state sent(struct request *request, enum net_sent how, uint6
     }
     if (how == NET_SENT_QUEUED) {
         request->blocked = true;
+        request->since_us = base_clock_mono_us();
         return REQUEST_AWAIT_CLIENT;
     }
     request->offset += bytes;
@@ -624,7 +652,7 @@ static enum request_state finish(struct request *request)
     if (cut && !request->client_gone && request->head_sent && !request->tunnel_ended)
         cell_add(&request->worker->stats.cut, 1);
     count(request, now_us);
-    if (request->worker->access)
+    if ((uint64_t)(now_us - request->started_us) >= request->worker->log_from_us)
         access_log_write(request->worker, request, now_us);
     if (request->sink)
         request->sink->ops->done(request->sink, cut);
@@ -682,17 +710,25 @@ static void on_news(struct cache_reader *reader)
     }
     /* Its client is too slow for the others who read the same: what is queued for it will not be
      * sent. One that had no turn yet has lost nothing. */
-    request->blocked = request->whole_sent = false;
+    unblock(request);
+    request->whole_sent = false;
     divert(request, request->head_sent ? REQUEST_FINISH : leave_and_fetch_alone(request));
 }
 
 static void on_wait_due(struct wheel_timer *timer, int64_t now_ms)
 {
+    static struct log_kind kind = {.level = LOG_WARN_LEVEL,
+                                   .what = "waiting for other requests' answers"};
     struct request *request = weir_container(timer, struct request, wait_deadline);
+    struct str id;
 
-    (void)now_ms;
     weir_check_magic(request, REQUEST_MAGIC);
     weir_assert(request->state == REQUEST_AWAIT_HEAD);
+    id = trace_request_id(request);
+    log_write_paced(&kind, now_ms,
+                    "waiting for another request's answer from upstream %s, route %s, for request "
+                    "%.*s: none came in time; answered 504",
+                    request->route->upstream->name, request->route->name, (int)id.len, id.ptr);
     leave_source(request);
     divert(request, answer_local(request, LOCAL_COALESCE_TIMEOUT));
 }
@@ -760,15 +796,17 @@ void request_head_moved(struct request *request, const char *from, size_t len, c
 void request_writable(struct request *request)
 {
     weir_assert(request->blocked);
-    request->blocked = false;
+    unblock(request);
     run(request);
 }
 
-void request_abandon(struct request *request)
+void request_abandon(struct request *request, uint64_t untaken)
 {
+    if (request->blocked && untaken < request->in_flight)
+        request->sent_bytes = request->offset + request->in_flight - untaken;
     request->sink = NULL;
     request->client_gone = true;
-    request->blocked = false;
+    unblock(request);
     divert(request, REQUEST_FINISH);
 }
 
@@ -794,7 +832,7 @@ void request_body_failed(struct request *request, unsigned status, const char *d
         return; /* answered early: what is queued still goes out */
     leave_source(request);
     if (request->head_sent) {
-        request->blocked = false;
+        unblock(request);
         divert(request, REQUEST_FINISH);
         return;
     }

@@ -109,17 +109,26 @@ static struct sent look(const struct request *request)
 
 /* ---- what Weir makes ---- */
 
-/* Eight digits: each half byte gets a byte, then its letter. */
-static void write_hex(uint32_t value, char out[8])
-{
-    uint64_t x = value;
+typedef int8_t sixteen __attribute__((vector_size(16)));
 
-    x = (x << 16 | x) & 0x0000ffff0000ffff;
-    x = (x << 8 | x) & 0x00ff00ff00ff00ff;
-    x = (x << 4 | x) & 0x0f0f0f0f0f0f0f0f;
-    x += 0x3030303030303030 +
-         ((x + 0x0606060606060606) >> 4 & 0x0101010101010101) * ('a' - '0' - 10);
-    memcpy(out, &x, 8);
+/* Sixteen digits from half bytes. */
+static sixteen letters(sixteen halves)
+{
+    return halves + '0' + ((halves > 9) & ('a' - '0' - 10));
+}
+
+static void write_hex(const uint64_t number[2], char out[TRACE_ID_BYTES])
+{
+    sixteen bytes, high, low, digits[2];
+
+    memcpy(&bytes, number, sizeof(bytes));
+    high = bytes >> 4 & 15;
+    low = bytes & 15;
+    digits[0] = letters(
+        __builtin_shufflevector(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
+    digits[1] = letters(__builtin_shufflevector(high, low, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
+                                                29, 14, 30, 15, 31));
+    memcpy(out, digits, sizeof(digits));
 }
 
 static struct str made_id(struct request *request)
@@ -130,11 +139,8 @@ static struct str made_id(struct request *request)
         uint64_t from[2] = {worker->id_key, worker->id_count++};
         XXH128_hash_t number = XXH3_128bits_withSeed(from, sizeof(from), worker->id_seed);
 
-        write_hex((uint32_t)number.high64, request->made_id);
-        write_hex((uint32_t)(number.high64 >> 32), request->made_id + 8);
-        write_hex((uint32_t)number.low64, request->made_id + 16);
         /* Neither a trace-id nor a parent-id is zero (§3.2.2.3, §3.2.2.4). */
-        write_hex((uint32_t)(number.low64 >> 32) | 1, request->made_id + 24);
+        write_hex((uint64_t[2]){number.high64, number.low64 | 1}, request->made_id);
     }
     return str_of(request->made_id, TRACE_ID_BYTES);
 }

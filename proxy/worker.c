@@ -30,8 +30,9 @@ int64_t worker_wall_s(void)
 
 void worker_lacks_memory(struct worker *worker, const char *what)
 {
-    log_write_paced(&worker->memory_pace, worker->loop.now_ms, LOG_WARN_LEVEL, "out of memory %s",
-                    what);
+    static struct log_kind kind = {.level = LOG_WARN_LEVEL, .what = "shortages of memory"};
+
+    log_write_paced(&kind, worker->loop.now_ms, "out of memory %s", what);
 }
 
 /* ---- listeners ---- */
@@ -141,7 +142,8 @@ void worker_init(struct worker *worker, struct weir *weir, unsigned index)
         base_alloc_zero(conf->upstreams_count * sizeof(*worker->stats.upstreams));
     trace_seed(worker);
     worker->drain_mail.deliver = drain;
-    worker->access = weir->access_log ? access_log_ring(weir->access_log, index) : NULL;
+    worker->pen = access_log_pen(weir->access_log, index);
+    worker->log_from_us = access_log_from_us(weir->access_log);
     net_loop_init(&worker->loop, worker_mono_ms);
 }
 

@@ -235,8 +235,12 @@ static struct bufferevent *on_connection(struct event_base *base, void *arg)
 
 static void on_accept_error(struct evconnlistener *listener, void *http)
 {
+    static struct log_kind paused = {.level = LOG_WARN_LEVEL,
+                                     .what = "admin: accepting connections"};
+
     (void)http;
-    log_warn("admin: accepting a connection: %s; pausing for a moment", strerror(errno));
+    log_write_paced(&paused, worker_mono_ms(),
+                    "admin: accepting a connection: %s; pausing for a moment", strerror(errno));
     evconnlistener_disable(listener);
 }
 

@@ -94,7 +94,20 @@ static const struct figure total_rows[] = {
     NUMBER("buffers.bufferevents.leased", "weir_bufferevents_leased", NULL, BUFFER(leased), "Buffers in use."),
     NUMBER("buffers.bufferevents.reused", "weir_bufferevents_reused_total", NULL, BUFFER(reused), "Leases of a buffer that was there already."),
     NUMBER("buffers.bufferevents.idle", "weir_bufferevents_idle", NULL, BUFFER(idle), "Buffers kept for use."),
-    NUMBER("access_log.dropped", "weir_access_log_dropped_total", NULL, CELL(log_dropped), "Lines lost because the log was not written fast enough."),
+
+    NUMBER("access_log.written", "weir_access_log_written_total", NULL, OF(access_log.written), "Lines of the access log that its file has taken."),
+    NUMBER("access_log.dropped", "weir_access_log_dropped_total", NULL, OF(access_log.dropped), "Lines of the access log lost because it was not written fast enough, or at all."),
+    NUMBER("slow_log.written", "weir_slow_log_written_total", NULL, OF(slow_log.written), "Lines of the slow log that its file has taken."),
+    NUMBER("slow_log.dropped", "weir_slow_log_dropped_total", NULL, OF(slow_log.dropped), "Lines of the slow log lost because it was not written fast enough, or at all."),
+#define LEVEL(symbol, member) OF(error_log[LOG_##symbol##_LEVEL].member)
+    NUMBER("error_log.debug.written", "weir_error_log_written_total", "level=\"debug\"", LEVEL(DEBUG, written), "Lines of the error log."),
+    NUMBER("error_log.info.written", "weir_error_log_written_total", "level=\"info\"", LEVEL(INFO, written), NULL),
+    NUMBER("error_log.warn.written", "weir_error_log_written_total", "level=\"warn\"", LEVEL(WARN, written), NULL),
+    NUMBER("error_log.error.written", "weir_error_log_written_total", "level=\"error\"", LEVEL(ERROR, written), NULL),
+    NUMBER("error_log.debug.held_back", "weir_error_log_held_back_total", "level=\"debug\"", LEVEL(DEBUG, held_back), "Lines of the error log held back, because there were too many of their kind."),
+    NUMBER("error_log.info.held_back", "weir_error_log_held_back_total", "level=\"info\"", LEVEL(INFO, held_back), NULL),
+    NUMBER("error_log.warn.held_back", "weir_error_log_held_back_total", "level=\"warn\"", LEVEL(WARN, held_back), NULL),
+    NUMBER("error_log.error.held_back", "weir_error_log_held_back_total", "level=\"error\"", LEVEL(ERROR, held_back), NULL),
 
     NUMBER("machine.cpus", "weir_machine_cpus", NULL, OF(machine_cpus), "CPUs that this process may use."),
     INFO("machine.cpus_limited_by", "weir_machine_cpus_limit_info", "limited_by", OF(machine.cpus_limited_by), "What sets their number: affinity, cgroup, or none but the machine."),
@@ -196,6 +209,9 @@ void totals_read(const struct weir *weir, struct totals *out)
     out->machine_cpus = out->machine.cpus;
     out->machine_auto_workers = out->machine.auto_workers;
     cache_read_stats(weir->cache, &out->cache);
+    access_log_count(weir->access_log, &out->access_log, &out->slow_log);
+    for (unsigned i = 0; i < LOG_LEVELS; i++)
+        out->error_log[i] = log_count((enum log_level)i);
     process_read(&out->process);
 }
 

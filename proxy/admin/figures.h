@@ -66,6 +66,8 @@ struct totals {
     uint64_t buffer_cells[BUFFER_CELLS]; /* likewise */
     uint64_t finished, in_flight;
     struct cache_stats cache;
+    struct access_log_counts access_log, slow_log;
+    struct log_counts error_log[LOG_LEVELS];
     struct process_stats process;
     struct conf_machine machine;
     uint64_t machine_cpus, machine_auto_workers;

@@ -270,7 +270,7 @@ static bool write_route_latency(struct scrape *scrape, unsigned item)
     route_add_latency(scrape->weir, route, 1u << outcome, &scrape->merged);
     labels = route_labels(scrape, route);
     more = make_labels(scrape, "%s,outcome=\"%s\"", labels ? labels : "",
-                       outcome_word((enum outcome)outcome));
+                       outcome_word((enum outcome)outcome).ptr);
     put_histogram(scrape, "weir_request_duration_seconds", more ? more : "");
     free(labels);
     free(more);

@@ -77,7 +77,7 @@ def test_in_answers_of_weirs_own(start):
     first, second = lines["/a"], lines["/b"]
     assert first["request_id"] == made.field("X-Request-ID") == origin.requests[0].field("X-Request-ID")
     assert second["request_id"] == "mine"
-    assert f"to request {first['request_id']}:" in weir.stderr()
+    assert f"for request {first['request_id']}," in weir.stderr()
 
 
 def test_not_in_other_responses(start):

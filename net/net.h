@@ -93,15 +93,14 @@ struct http1_head {
     enum method method;
     enum http1_target target_form;
     struct str method_name;
-    struct str target;    /* as sent */
-    struct str authority; /* of an absolute-form or authority-form target, else of Host; "" when an
+    struct str target;     /* as sent */
+    struct str authority;  /* of an absolute-form or authority-form target, else of Host; "" when an
                              HTTP/1.0 request has none */
-    struct str
-        path_query;    /* target from its path on: what an origin-form target would be; "*" for
+    struct str path_query; /* target from its path on: what an origin-form target would be; "*" for
                           asterisk-form, "/" when an    absolute-form target has an empty path and no
                           query ("*" with OPTIONS, RFC 9112 §3.2.4),
                                  "?q" (to be sent as "/?q") when only a query; "" for authority-form */
-    struct str scheme; /* of an absolute-form target; "" otherwise */
+    struct str scheme;     /* of an absolute-form target; "" otherwise */
 
     /* status line */
     unsigned status;

@@ -14,6 +14,8 @@ from origin import HARMLESS
 KEEP_S = 120  # what a client or the origin did is no explanation later than this
 SLACK_S = 2  # from a fault to what it causes, on a busy machine
 LATER = float("inf")
+TIMEOUT_S = 1  # of run.py's config
+PAUSE_S = 0.2  # of the machine, and then what was not late becomes it
 
 SPOILS = ("excess", "unsolicited", "idle close", "early")  # the connection, for whoever is given it next
 BREAKS = ("close", "reset", "garbage", "early")
@@ -80,7 +82,10 @@ class Trouble:
 
 
 class Ledger:
-    def __init__(self):
+    def __init__(self, slow=1):
+        self.timeout_s = TIMEOUT_S * slow
+        self.pauses = collections.deque()  # (begun, ended): clients and origin did not run
+        self.longest_pause_s = 0
         self.asked = {}  # by identity; old ones are forgotten
         self.exchanges = collections.defaultdict(list)  # by identity
         self.by_key = collections.defaultdict(collections.deque)  # with a fault
@@ -132,6 +137,12 @@ class Ledger:
     def end(exchange, now):
         exchange.ended = now
 
+    def tick(self, begun, now):
+        """Clients and origin had a turn at both times, and nothing to do between them."""
+        if now - begun > PAUSE_S:
+            self.pauses.append((begun, now))
+            self.longest_pause_s = max(self.longest_pause_s, now - begun)
+
     def forget(self, now):
         """What is too long ago to matter."""
         old = now - KEEP_S
@@ -139,6 +150,8 @@ class Ledger:
         for identity in list(self._older(self.asked, old)):
             del self.asked[identity]
             self.exchanges.pop(identity, None)
+        while self.pauses and self.pauses[0][1] < old:
+            self.pauses.popleft()
         for times in self.unknown.values():
             while times and times[0] < old:
                 times.popleft()
@@ -169,7 +182,9 @@ class Ledger:
         if trouble.serial is None or trouble.serial >= len(self.fault_of):
             return None
         fault = self.fault_of[trouble.serial]
-        return f"the origin's answer: {fault}" if fault in CUTS else None
+        if fault in CUTS:
+            return f"the origin's answer: {fault}"
+        return self._explain_by_pause(trouble, asked) if fault in HARMLESS else None
 
     def _explain_unknown(self, trouble):
         """A line of the log about a request that did not come whole: each such request may have made one."""
@@ -195,9 +210,21 @@ class Ledger:
             return "memory held by slow clients" if trouble.at - self.held_at < 30 else None
         if trouble.detail is None and trouble.status in self._answered(trouble, asked):
             return f"the origin answered {trouble.status}"
+        late = trouble.status == 408 or (trouble.status == 504 and (trouble.detail or "timeout").endswith("timeout"))
+        if late and self._took_too_long(trouble):
+            return "the origin took too long without being told to"
         faults = [fault for (status, detail), row in ORIGIN.items() for fault in row
                   if status == trouble.status and trouble.detail in (None, detail)]
-        return self._explain_by_origin(trouble, asked, faults)
+        return self._explain_by_origin(trouble, asked, faults) or (self._explain_by_pause(trouble, asked) if late else None)
+
+    def _took_too_long(self, trouble):
+        return any(min(exchange.ended, trouble.at) - exchange.begun > 0.9 * self.timeout_s and exchange.fault in HARMLESS
+                   for exchange in self.exchanges.get(trouble.identity, ()))
+
+    def _explain_by_pause(self, trouble, asked):
+        if any(begun <= trouble.at and ended >= asked.begun for begun, ended in self.pauses):
+            return "the machine paused clients and origin"
+        return None
 
     def _answered(self, trouble, asked):
         """The statuses of this request's exchanges; where its answer was another's or a stored one, those of its key."""

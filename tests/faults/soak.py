@@ -42,7 +42,7 @@ SECONDS = 600
 WARM_UP = 0.25  # of the time
 JUDGED_AFTER_S = 3  # by then a log line's client has been answered, too
 PIPE_BYTES = 1 << 20
-SHOWN_MOST = 20
+SHOWN_MOST = 8  # of each kind
 PROFILE_LINES = 15
 SERIAL = re.compile(rb"\r\nX-Serial: (\d+)\r\n")
 LOGGED_STATUS = re.compile(rb'"status":(\d+)')
@@ -100,10 +100,10 @@ class Soak(run.Run):
         super().__init__(arguments, slow)
         self.folder = folder
         self.sanitized = sanitized
-        self.ledger = Ledger()
+        self.ledger = Ledger(slow)
         self.waiting = collections.deque()  # troubles, to be judged some time later
         self.explained = collections.Counter()
-        self.unexplained = []
+        self.unexplained = []  # (what, text)
         self.samples = []  # (seconds, KiB resident) after the warm-up
         self.started = time.monotonic()
         self.lines = 0  # of the access log
@@ -139,7 +139,17 @@ class Soak(run.Run):
     async def load(self, weir, origin):
         asyncio.get_running_loop().add_reader(self.log, self.read_log)
         self.started = time.monotonic()
-        return await super().load(weir, origin)
+        feeling = asyncio.create_task(self.feel_pauses())
+        try:
+            return await super().load(weir, origin)
+        finally:
+            feeling.cancel()
+
+    async def feel_pauses(self):
+        while True:
+            begun = time.monotonic()
+            await asyncio.sleep(0.01)
+            self.ledger.tick(begun, time.monotonic())
 
     async def watch(self, weir, tasks):
         await super().watch(weir, tasks)
@@ -207,7 +217,8 @@ class Soak(run.Run):
             if reason:
                 self.explained[(f"status {trouble.status}" if trouble.what == "status" else trouble.what, reason)] += 1
             else:
-                self.unexplained.append(f"{trouble}: {asked}; the origin: {self.ledger.exchanges.get(trouble.identity, [])}")
+                self.unexplained.append((trouble.what, f"{trouble}: {asked}; the origin: "
+                                         f"{self.ledger.exchanges.get(trouble.identity, [])}"))
 
     def read_error_log(self, weir):
         with open(weir.stderr_path, "rb") as file:
@@ -220,7 +231,7 @@ class Soak(run.Run):
             if reason:
                 self.explained[("error log", reason)] += 1
             else:
-                self.unexplained.append(f"a line of the error log: {line}")
+                self.unexplained.append(("error log", f"a line of the error log: {line}"))
 
     def finish(self, weir):
         """Weir has ended: what is left to read and to judge."""
@@ -232,7 +243,8 @@ class Soak(run.Run):
         self.judge(time.monotonic())
         total, dropped = self.last["requests"]["total"], self.last["access_log"]["dropped"]
         if self.lines != total or dropped:
-            self.unexplained.append(f"the access log has {self.lines} lines for {total} requests, {dropped} dropped")
+            self.unexplained.append(("access log", f"the access log has {self.lines} lines for {total} requests, "
+                                     f"{dropped} dropped"))
 
 
 def resident_kib(pid):
@@ -252,12 +264,21 @@ def memory_lines(soak):
         return [f"not judged: {len(soak.samples)} samples are too few"], False
 
     def text(one):
-        return f"{one.value * 60:+.1f} KiB/min (95 %: {one.low * 60:+.1f} to {one.high * 60:+.1f})"
+        return f"{one.value * 60:+.1f} KiB/min (noise: {one.low * 60:+.1f} to {one.high * 60:+.1f})"
     return [f"{growth.middle / 1024:.1f} MiB resident (median of {len(soak.samples)} samples after "
             f"{soak.seconds * WARM_UP:.0f} s of warm-up)",
             f"slope {text(growth.whole)}, of the second half {text(growth.last)}",
             f"{'GROWS' if growth.leaks else 'flat'}: a failure is more than {growth.matters * 60:.1f} KiB/min (1 % an hour) and "
-            f"beyond the noise in both; {growth.found_from * 60:.1f} KiB/min would have shown"], growth.leaks
+            f"beyond the noise in both; {growth.found_from * 60:.1f} KiB/min would most likely have shown"], growth.leaks
+
+
+def unexplained_lines(unexplained):
+    shown, kinds = [], collections.Counter()
+    for what, text in unexplained:
+        kinds[what] += 1
+        if kinds[what] <= SHOWN_MOST:
+            shown.append(f"UNEXPLAINED: {text}")
+    return shown + [f"UNEXPLAINED: {count - SHOWN_MOST} more: {what}" for what, count in kinds.items() if count > SHOWN_MOST]
 
 
 def profile_lines(soak, binary):
@@ -285,11 +306,12 @@ def show(soak, clients, origin, binary):
         "load": [f"{requests['total']} requests in {soak.seconds:.0f} s, {clients.figures['whole']} read whole, "
                  f"{soak.purges} purges; status {requests['status']}, client_gone {requests['client_gone']}, "
                  f"cut {requests['cut']}, too_slow {requests['too_slow']}",
-                 f"cache {counters}", f"faults of the origin {dict(origin.done)}"],
+                 f"cache {counters}", f"longest pause of clients and origin {soak.ledger.longest_pause_s:.2f} s",
+                 f"faults of the origin {dict(origin.done)}"],
         "memory": memory,
         "gauges": [f"all zero after the load; cache.bytes never above {cache['memory_limit']}; most at a time {soak.most}"],
         "errors": [f"{sum(soak.explained.values())} explained, {len(soak.unexplained)} not", *errors,
-                   *(f"UNEXPLAINED: {one}" for one in soak.unexplained[:SHOWN_MOST])],
+                   *unexplained_lines(soak.unexplained)],
         "heap": profile_lines(soak, binary),
     }
     for name, lines in parts.items():

@@ -83,9 +83,9 @@ def check_rate(name, result, per_second):
     late_us, between_us = result["late"]["p99"], 1e6 / per_second
     if late_us > between_us:
         raise Refused(
-            f"rate, {name}: refused: the generator could not keep {per_second:,} requests a second; it was up to "
-            f"{late_us:.0f} µs late with 99 % of them (at most {between_us:.0f} µs, the time between two, is taken), so "
-            f"the latencies are its own; give it a quiet core (--nice raises its priority) or a lower --rate")
+            f"rate, {name}: refused: the generator could not keep {per_second:,} requests a second: it took up 1 % of them "
+            f"more than {late_us:.0f} µs after they were due ({between_us:.0f} µs, the time between two, would do), so the "
+            f"latencies are its own; give it a quiet core (--nice raises its priority) or a lower --rate")
     if result["requests"] < result["wanted"]:
         raise BenchError(f"rate, {name}: refused: {result['requests']:,} of {result['wanted']:,} requests were answered "
                          f"until 10 s after the last was due; the server does not keep {per_second:,} a second")

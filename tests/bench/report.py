@@ -80,7 +80,7 @@ def rate_table(servers):
            "|---|---|---|---|---|---|---|---|"]
     for name, rounds in servers.items():
         latencies = [spread([r[key] for r in rounds], 0) for key in ("p50", "p99", "p999", "max")]
-        weir = spread(ratios(servers["weir"], rounds, "p99")) if "weir" in servers and name != "weir" else "1"
+        weir = "1" if name == "weir" else spread(ratios(servers.get("weir", ()), rounds, "p99"))
         late = [f"{statistics.median(r['late'][key] for r in rounds):.1f}" for key in ("p50", "p99", "p999", "max")]
         out.append("| " + " | ".join([NAMES[name], *latencies, weir, spread([r["cpu_us"] for r in rounds]),
                                       ", ".join(late)]) + " |")

@@ -278,7 +278,9 @@ def main():
     if options.docs:
         with open(options.docs, "w") as f:
             f.write(report.page(results))
-    if options.section and results["workloads"]["rate"]:
+    if options.section and "weir" not in results["workloads"]["rate"]:
+        options.notes.append(f"{options.section} is left as it was: there is no figure of Weir's for it")
+    elif options.section:
         with open(options.section) as f:
             renewed = report.renew_section(f.read(), report.rate_section(results))
         with open(options.section, "w") as f:

@@ -1,5 +1,6 @@
 """The constant rate of the benches: what is refused, and how its section of the page is renewed."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -9,11 +10,16 @@ import pytest
 
 from weirtest import SLOW
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench"))
+BENCH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench")
+sys.path.insert(0, BENCH)
 
 import harness  # noqa: E402
 import report  # noqa: E402
-import run  # noqa: E402
+
+# There is another run.py.
+_spec = importlib.util.spec_from_file_location("bench_run", os.path.join(BENCH, "run.py"))
+run = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(run)
 
 
 def result(requests=30000, late_p99=1.0, p99=50.0):
@@ -59,16 +65,16 @@ class Started:
 
 
 def test_the_generator_answers_for_its_own_lateness(tools):
-    found = drive(tools, 5000000, 0.02)  # more than any core sends
-    assert found["requests"] == found["wanted"] == 100000
+    found = drive(tools, 5000000, 0.004)  # more than any core sends
+    assert found["requests"] == found["wanted"] == 20000
     with pytest.raises(run.Refused, match="the generator could not keep 5,000,000 requests a second"):
         run.check_rate("weir", found, 5000000)
 
 
 def test_latency_counts_from_the_time_due(tools):
-    """All are due within 20 ms, and no server answers half of them meanwhile."""
-    found = drive(tools, 5000000, 0.02)
-    assert 20000 < found["p50"] <= found["p99"] <= found["p999"] <= found["max"]
+    """All are due within 4 ms, and no server answers half of them meanwhile."""
+    found = drive(tools, 5000000, 0.004)
+    assert 4000 < found["p50"] <= found["p99"] <= found["p999"] <= found["max"]
 
 
 def test_a_kept_rate_is_taken_and_a_slow_server_refused():

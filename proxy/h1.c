@@ -216,8 +216,9 @@ static void destroy(struct session *session, bool reset)
     worker_session_ended(worker);
 }
 
-/* The response has been sent whole, but the client may still be sending: closing now would answer
- * its bytes with a RST, which can take the response away from it (RFC 9112 §9.6). */
+/* No more is sent, but the client may still be sending: closing now would answer its bytes with a
+ * RST, which can take from it what was sent, also whole responses before a broken one (RFC 9112
+ * §9.6). */
 static void linger(struct session *session)
 {
     net_conn_shutdown(&session->conn);
@@ -969,7 +970,12 @@ static void request_done(struct sink *sink, bool cut)
     session->phase = IDLE;
     cell_add(&session->worker->stats.idle, 1);
     if (cut) {
-        destroy(session, session->until_close_out || !exchange->request.head_sent);
+        bool reset = session->until_close_out || !exchange->request.head_sent;
+
+        if (!reset && unread && net_conn_queued_bytes(&session->conn) == 0)
+            linger(session);
+        else
+            destroy(session, reset);
         return;
     }
     if (session->close_after) {

@@ -17,6 +17,17 @@ PARTS = {"steady": 50, "pipelines": 12, "reads slowly": 5, "leaves": 14, "stalls
          "closes its side": 5, "uploads": 4, "comes with others": 2}
 
 
+def agent(identity):
+    """The User-Agent that the access log shows; rubbish that hits it makes none."""
+    return f"{identity}.{zlib.crc32(identity.encode()) & 0xffff:04x}"
+
+
+def identity_of(user_agent):
+    """The identity in it, or None."""
+    identity = (user_agent or "").partition(".")[0]
+    return identity if user_agent == agent(identity) else None
+
+
 @dataclasses.dataclass
 class Ask:
     """One request in which nothing is wrong, and what its answer has to fit."""
@@ -47,6 +58,19 @@ class Clients:
         self.statuses = collections.Counter()
         self.etags = {}  # of a key: the last one seen
 
+    # What happens, for who wants to know ----
+
+    def on_ask(self, ask, fault):
+        """It is about to be sent; `fault`: what this client does wrong, or None."""
+
+    def on_head(self, ask, response):
+        """The head of its answer has come."""
+
+    def on_broken(self, ask, response, how):
+        """Its answer ended early, and how; `response`: None when there was none."""
+
+    # ----
+
     async def play(self, number):
         """One connection after the other, until it is cancelled."""
         chance = random.Random(f"client {self.seed}/{number}")
@@ -67,6 +91,7 @@ class Player:
         self.name = name
         self.wire = None
         self.fresh = True
+        self.fault = None  # what it does wrong, if anything
 
     async def guard(self, part):
         """What a part may end with; anything else ends the run."""
@@ -98,7 +123,7 @@ class Player:
         method = method or self.chance.choices(list(METHODS), list(METHODS.values()))[0]
         self.clients.asked += 1
         identity = str(self.clients.asked)
-        fields = [("X-Id", identity)]
+        fields = [("X-Id", identity), ("User-Agent", agent(identity))]
         lang = self.chance.choice(VARIANTS + (None,))
         if lang:
             fields.append(("X-Lang", lang))
@@ -112,9 +137,11 @@ class Player:
             fields.append(("If-None-Match", etags[0]))
         if method == "POST" and body is None:
             body = self.chance.randbytes(self.chance.choice((0, 1, 100, 5000)))
-        return Ask(identity, key, method, version, lang, authorized, etags, self.content.serial, self.content.floors[key],
-                   str(zlib.crc32(body)) if body else None,
-                   request_bytes(method, f"/k/{key}", fields, body, host=HOST, version=version))
+        ask = Ask(identity, key, method, version, lang, authorized, etags, self.content.serial, self.content.floors[key],
+                  str(zlib.crc32(body)) if body else None,
+                  request_bytes(method, f"/k/{key}", fields, body, host=HOST, version=version))
+        self.clients.on_ask(ask, self.fault)
+        return ask
 
     async def read_answer(self, ask):
         """Reads and checks one answer; raises Gone when it is broken."""
@@ -124,15 +151,18 @@ class Player:
         except Gone as gone:
             if self.fresh and not self.clients.injected:
                 raise Wrong(f"no answer at all on a fresh connection ({gone.how}): {ask}") from None
+            self.clients.on_broken(ask, None, f"{gone.how}, {self.name}")
             raise
         self.fresh = False
+        self.clients.on_head(ask, response)
         received = Received(self.content, ask, response)
         if not received.own:
             self._learn(ask, response)
         try:
             await self._read_body(response, received)
-        except Gone:
+        except Gone as gone:
             self.clients.figures["broken"] += 1
+            self.clients.on_broken(ask, response, f"{gone.how}, {self.name}")
             raise
         received.ended_cleanly()
         self.clients.figures["whole"] += 1
@@ -214,6 +244,7 @@ class Player:
 
     async def reads_slowly(self):
         """Or not at all for a while, and then what has come is read."""
+        self.fault = "reads slowly"
         await self.open(receive_buffer=4096)
         self.wire.piece = self.chance.choice((512, 4096, 65536))
         self.wire.pause = lambda: self.chance.choice((0, 0, 0.001, 0.02))
@@ -224,6 +255,7 @@ class Player:
             await self.read_answer(ask)
 
     async def leaves(self):
+        self.fault = "leaves"
         await self.open()
         ask = self.ask()
         await self.wire.send(ask.data)
@@ -238,6 +270,7 @@ class Player:
 
     async def stalls(self):
         """In the head, and either goes on or leaves; a 408 may come meanwhile."""
+        self.fault = "stalls"
         await self.open()
         ask = self.ask()
         cut = self.chance.randrange(1, len(ask.data))
@@ -252,6 +285,7 @@ class Player:
 
     async def talks_rubbish(self):
         """What comes back is of no interest, only that Weir ends it."""
+        self.fault = "rubbish"
         await self.open()
         data = bytearray(self.ask().data)
         for _ in range(self.chance.randint(1, 5)):
@@ -277,12 +311,13 @@ class Player:
         """A body in pieces, with pauses, and maybe not to its end."""
         await self.open()
         body = self.chance.randbytes(self.chance.choice((10, 3000, 200000)))
+        leaves = self.chance.random() < 0.3
+        self.fault = "leaves" if leaves else "uploads slowly"
         ask = self.ask(method="POST", body=body)
         head = ask.data[:-len(body)]
         chunked = self.chance.random() < 0.5
         if chunked:
             head = re.sub(rb"Content-Length: [0-9]+", b"Transfer-Encoding: chunked", head)
-        leaves = self.chance.random() < 0.3
         await self.wire.send(head)
         half = len(body) // 2
         for number, piece in enumerate((body[:half], body[half:])):
@@ -305,6 +340,7 @@ class Player:
 
     async def ask_once(self, key):
         does = self.chance.choices(("reads", "leaves", "stalls"), (80, 10, 10))[0]
+        self.fault = {"reads": None, "leaves": "leaves", "stalls": "reads slowly"}[does]
         await self.open(receive_buffer=4096 if does == "stalls" else None)
         ask = self.ask(key, self.chance.choice(("GET",) * 9 + ("HEAD",)))
         await self.wire.send(ask.data)

@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import contextlib
 import random
 import socket
 import zlib
@@ -20,6 +21,7 @@ FAULTS = {
     "idle close": 2,  # a whole response, and the connection closed a moment later
     "endless": 1,
 }
+HARMLESS = ("none", "slow", "interim")
 STATUSES = {200: 90, 404: 4, 500: 3, 204: 2, 301: 1}
 FRAMINGS = {"length": 50, "chunked": 35, "close": 15}
 LIFETIMES = ("max-age=60", "max-age=60", "max-age=60, public", "max-age=2", "max-age=1", "max-age=0", "no-cache",
@@ -74,6 +76,11 @@ class Origin:
             await asyncio.gather(*self.tasks, return_exceptions=True)
             self.sock.close()
 
+    def on_exchange(self, request, fault, head):
+        """A context, for who wants to know: meanwhile this request is answered so, with this fault ("early": before it was
+        whole, and then the connection is closed)."""
+        return contextlib.nullcontext()
+
     async def _serve(self, wire):
         try:
             while await self._exchange(wire):
@@ -96,7 +103,9 @@ class Origin:
         if fault == "endless":
             self.done[fault] += 1
             return await self._send_endless(wire, request)
-        goes_on = await self._send(wire, answer, self._possible(fault, answer))
+        fault = self._possible(fault, answer)
+        with self.on_exchange(request, "early" if early and fault in HARMLESS else fault, answer.head):
+            goes_on = await self._send(wire, answer, fault)
         return goes_on and not early and answer.framing != "close"
 
     def _choose_fault(self, request):
@@ -278,8 +287,10 @@ class Origin:
         if not body:
             return False
         fields = self._head_fields(request, key, version, variant) + [("X-Endless", 1), ("Transfer-Encoding", "chunked")]
-        await wire.send(response_bytes(200, b"", fields))
-        piece = body * (30000 // len(body) + 1)
-        for _ in range(ENDLESS_MOST // len(piece)):
-            await wire.send(chunk(piece))
+        head = response_bytes(200, b"", fields)
+        with self.on_exchange(request, "endless", head):
+            await wire.send(head)
+            piece = body * (30000 // len(body) + 1)
+            for _ in range(ENDLESS_MOST // len(piece)):
+                await wire.send(chunk(piece))
         return False

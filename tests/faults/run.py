@@ -58,6 +58,9 @@ SHORTAGE = ("malloc=ENOMEM%0.5", "libevent=ENOMEM%0.5", "epoll_ctl=ENOMEM%0.2", 
 
 
 class Run:
+    look_s = 0.1  # between two looks at the counters
+    purge_s = 0.1  # between two purges, at most
+
     def __init__(self, arguments, slow):
         self.seconds = arguments.seconds
         self.seed = arguments.seed
@@ -93,6 +96,12 @@ class Run:
 
     # While it runs ----
 
+    def make_origin(self):
+        return Origin(self.content, self.seed, self.fail)
+
+    def make_clients(self, address, injected):
+        return Clients(self.content, address, self.seed, self.fail, self.slow, injected)
+
     async def load(self, weir, origin):
         serving = asyncio.create_task(origin.run())
         try:
@@ -115,7 +124,7 @@ class Run:
             self.descriptors = min(self.descriptors, count_descriptors(weir))
 
     async def load_for(self, weir, serving, seconds, injected):
-        clients = Clients(self.content, weir.address, self.seed, self.fail, self.slow, injected)
+        clients = self.make_clients(weir.address, injected)
         tasks = [asyncio.create_task(clients.play(number)) for number in range(self.players)]
         tasks.append(asyncio.create_task(self.purge_now_and_then(weir)))
         try:
@@ -139,7 +148,7 @@ class Run:
         """Until the time is over, enough has been injected, or something is wrong."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self.failure:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(self.look_s)
             if injected:
                 self.injected = self.orders.counts()
                 if sum(self.injected.values()) >= self.inject:
@@ -156,11 +165,15 @@ class Run:
                 self.fail(f"cache.bytes {cache['bytes']} is above the limit of {cache['memory_limit']}")
             for gauge, value in gauges(stats).items():
                 self.most[gauge] = max(self.most.get(gauge, 0), value)
+            await self.look(weir, stats)
+
+    async def look(self, weir, stats):
+        """Each time that the counters have been read; a soak looks further."""
 
     async def purge_now_and_then(self, weir):
         """The serial from before the purge is older than all that may come after it."""
         while True:
-            await asyncio.sleep(self.chance.random() * 0.1)
+            await asyncio.sleep(self.chance.random() * self.purge_s)
             key = self.content.choose_key(self.chance)
             serial = self.content.serial
             if await self.admin(weir, "POST", f"/purge?url=http%3A%2F%2F{HOST}%2Fk%2F{key}") is not None:
@@ -263,8 +276,8 @@ def sanitizer_environment():
 
 
 def play(run, folder):
-    """The whole of it; returns Weir and the clients, when it got so far."""
-    origin = Origin(run.content, run.seed, run.fail)
+    """The whole of it; returns Weir, the clients when it got so far, and the origin."""
+    origin = run.make_origin()
     weir = weirtest.Weir(folder, run.config(origin), program=program() if run.inject else None,
                          env=sanitizer_environment() | (run.orders.environment if run.inject else {}))
     clients = None
@@ -283,7 +296,7 @@ def play(run, folder):
         weir.kill()
     if run.failure:
         print(weir.tail(150))
-    return clients, origin
+    return weir, clients, origin
 
 
 def show(run, clients, origin):
@@ -316,7 +329,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # not without ending weir
     folder = tempfile.mkdtemp(prefix="weir-faults-")
     run = Run(arguments, 4 if sanitized else 1)
-    clients, origin = play(run, folder)
+    _, clients, origin = play(run, folder)
     if run.inject:
         print(f"{sum(run.injected.values())} failures injected: {run.injected}")
         run.orders.close()

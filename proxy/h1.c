@@ -4,6 +4,7 @@
  *
  *   IDLE --first byte--> HEAD --whole--> BUSY --response whole--> IDLE ...
  *                          \--malformed--> BUSY (Weir's answer) --> LINGER --end or time--> closed
+ *                 BUSY --response broken, and more had come--> LINGER
  *
  * An exchange (request, parser state, field rows) is leased only while a head is partial or a
  * request runs, so that an idle connection is a `struct session` and nothing else. Heads are parsed

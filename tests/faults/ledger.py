@@ -8,6 +8,7 @@ connection that had just been spoilt), a fault at the same key, or on some conne
 import array
 import collections
 import dataclasses
+import re
 
 from origin import HARMLESS
 
@@ -37,6 +38,22 @@ CLIENT = {
     431: ("rubbish",), 501: ("rubbish",), 505: ("rubbish",),
     0: ("leaves", "stalls", "rubbish"), 499: ("leaves", "stalls", "rubbish"),
 }
+
+
+# Lines of the error log about one request: its id, what went wrong, what followed.
+ABOUT = re.compile(r" (?:asking .*?|waiting for another .*?) for request (\S+?)(?:, \"[^\"]*\")?: (.*?)(?: \(.*\))?; "
+                   r"(?:answered (\d+)|the response is cut)$")
+DETAILS = {
+    "the origin closed the connection without an answer": "origin-closed",
+    "the origin's answer is not valid HTTP": "origin-malformed",
+    "the origin's answer ended early": "origin-cut",
+    "the origin did not answer in time": "first-byte-timeout",
+    "the origin stopped sending": "between-bytes-timeout",
+    "none came in time": "coalesce-timeout",
+    "out of memory": "overloaded",
+}
+STATUS = {detail: status for status, detail in ORIGIN} | {"overloaded": 503}
+HELD_BACK = re.compile(r"(?:^[^ ]+ [a-z]+ .*: |; )(\d+) such lines were held back before$")
 
 
 @dataclasses.dataclass
@@ -245,20 +262,32 @@ class Ledger:
                 return f"the origin, on the connection used before: {exchange.fault}"
         return None
 
+    @staticmethod
+    def request_of_line(line):
+        """The id of the request that a line of the error log is about, and its trouble; or None."""
+        about = ABOUT.search(HELD_BACK.sub("", line))
+        if not about or about[2] not in DETAILS:
+            return None
+        detail = DETAILS[about[2]]
+        return about[1], STATUS[detail], detail
+
     def explain_line(self, line, now):
-        """The same of a line of the error log."""
+        """The same of a line of the error log that is about no single request."""
         def lately(at):
             return now - at < 30
+        if HELD_BACK.fullmatch(line):
+            return "lines held back"  # what they were about has been seen elsewhere, answer by answer
+        line = HELD_BACK.sub("", line)
         if any(text in line for text in (" listening on ", " admin on ", " draining: ", " stopped")):
             return "start and stop"
         if " purged " in line:
             url = line.rpartition(" of ")[2]
             self.purged[url] -= 1
             return "a purge" if self.purged[url] >= 0 else None
-        if line.endswith("; answered 502") and " reading a response of " in line:
-            return "the origin: garbage" if lately(self.garbage_at) else None
         if "the connection is reset" in line and " sending " in line:
             return "clients that read slowly" if lately(self.slow_at) else None
+        if " out of memory " in line:
+            return "memory held by slow clients" if lately(self.held_at) else None
         if "cache.memory" in line and ("are held" in line or "is held by responses" in line or "suffices again" in line):
             return "memory held by slow clients" if lately(self.held_at) else None
         return None

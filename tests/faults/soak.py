@@ -35,16 +35,19 @@ import run
 import slope
 import weirtest  # run has put its folder on the path
 from clients import Clients, identity_of
-from ledger import Ledger, Trouble
+from ledger import LATER, Ledger, Trouble
 from origin import Origin
 
 SECONDS = 600
 WARM_UP = 0.25  # of the time
+UNKNOWN_S = 60  # then a line of the error log has no request
 JUDGED_AFTER_S = 3  # by then a log line's client has been answered, too
 PIPE_BYTES = 1 << 20
 SHOWN_MOST = 8  # of each kind
 PROFILE_LINES = 15
 SERIAL = re.compile(rb"\r\nX-Serial: (\d+)\r\n")
+LOGGED_IDS = re.compile(rb'"request_id":"([^"]*)".*"user_agent":"([^"]*)"')
+IDS_MOST = 200_000
 LOGGED_STATUS = re.compile(rb'"status":(\d+)')
 
 
@@ -102,6 +105,8 @@ class Soak(run.Run):
         self.sanitized = sanitized
         self.ledger = Ledger(slow)
         self.waiting = collections.deque()  # troubles, to be judged some time later
+        self.lines_waiting = collections.deque()  # of the error log: (when, request id, status, detail, line)
+        self.identities = {}  # by request id, of the access log's last lines
         self.explained = collections.Counter()
         self.unexplained = []  # (what, text)
         self.samples = []  # (seconds, KiB resident) after the warm-up
@@ -165,6 +170,7 @@ class Soak(run.Run):
             self.samples.append((now - self.started, resident_kib(weir.process.pid)))
         self.read_error_log(weir)
         self.judge(now - JUDGED_AFTER_S)
+        self.judge_lines(now)
         self.ledger.forget(now)
         if round(now - self.started) % 60 == 0:
             print(f"{now - self.started:.0f} s: {stats['requests']['total']} requests, "
@@ -200,6 +206,11 @@ class Soak(run.Run):
 
     def take_line(self, line):
         self.lines += 1
+        ids = LOGGED_IDS.search(line)
+        if ids:
+            self.identities[ids[1].decode()] = identity_of(ids[2].decode("utf-8", "replace"))
+            if len(self.identities) > IDS_MOST:
+                del self.identities[next(iter(self.identities))]
         status = LOGGED_STATUS.search(line)
         status = int(status[1]) if status else 0
         if not 200 <= status < 400:
@@ -227,11 +238,29 @@ class Soak(run.Run):
         whole = data[:data.rfind(b"\n") + 1]
         self.error_log_read += len(whole)
         for line in whole.decode("utf-8", "replace").splitlines():
-            reason = self.ledger.explain_line(line, time.monotonic())
-            if reason:
-                self.explained[("error log", reason)] += 1
+            about = self.ledger.request_of_line(line)
+            if about:
+                self.lines_waiting.append((time.monotonic(), *about, line))
             else:
-                self.unexplained.append(("error log", f"a line of the error log: {line}"))
+                self.note_line(self.ledger.explain_line(line, time.monotonic()), line)
+
+    def note_line(self, reason, line):
+        if reason:
+            self.explained[("error log", reason)] += 1
+        else:
+            self.unexplained.append(("error log", f"a line of the error log: {line}"))
+
+    def judge_lines(self, until):
+        """Whose request it was is known once the access log has its line."""
+        for _ in range(len(self.lines_waiting)):
+            at, request_id, status, detail, line = self.lines_waiting.popleft()
+            if request_id in self.identities:
+                trouble = Trouble("status", self.identities[request_id], at, status, detail)
+                self.note_line(self.ledger.explain(trouble), line)
+            elif at > until - UNKNOWN_S:
+                self.lines_waiting.append((at, request_id, status, detail, line))
+            else:
+                self.note_line(None, line)
 
     def finish(self, weir):
         """Weir has ended: what is left to read and to judge."""
@@ -241,6 +270,7 @@ class Soak(run.Run):
             file.writelines(f"{second:.1f},{kib}\n" for second, kib in self.samples)
         self.read_error_log(weir)
         self.judge(time.monotonic())
+        self.judge_lines(LATER)
         total, dropped = self.last["requests"]["total"], self.last["access_log"]["dropped"]
         if self.lines != total or dropped:
             self.unexplained.append(("access log", f"the access log has {self.lines} lines for {total} requests, "
@@ -330,6 +360,7 @@ def main():
     parser.add_argument("--clients", type=int, default=80)
     parser.add_argument("--keep", metavar="FOLDER", help="put profiles and the error log there (else: a temporary folder, kept "
                         "only with profiles or after a failure)")
+    parser.set_defaults(inject=0)
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}, {arguments.seconds:.0f} s", flush=True)
     os.environ["WEIR_BIN"] = arguments.weir

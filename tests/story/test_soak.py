@@ -198,12 +198,27 @@ def test_lines_of_the_error_log():
     book.purged["http://h/k/1"] += 1
     purge = "2026-01-01T00:00:00.000Z info admin: purged 2 stored responses of http://h/k/1"
     assert book.explain_line(purge, 103) and book.explain_line(purge, 103) is None
-    bad = "2026-01-01T00:00:00.000Z info reading a response of 127.0.0.1:1: not HTTP; answered 502"
     slow = "2026-01-01T00:00:00.000Z info sending 1.2.3.4 the response to GET /: 5 bytes taken; the connection is reset"
-    assert book.explain_line(bad, 103) and book.explain_line(slow, 103)
-    assert book.explain_line(bad, 203) is None and ledger("close").explain_line(bad, 103) is None
+    assert book.explain_line(slow, 103)
+    held_back = "2026-01-01T00:00:00.000Z warn asking origins: the origin stopped sending: 7 such lines were held back before"
+    assert book.explain_line(held_back, 103)
+    assert book.explain_line(slow + "; 7 such lines were held back before", 103)
     assert book.explain_line(slow, 203) is None
     assert book.explain_line("2026-01-01T00:00:00.000Z warn accepting connections: Too many open files; pausing", 103) is None
+
+
+@pytest.mark.parametrize("line,expected", [
+    ('asking 127.0.0.1:9 of upstream up, route *, for request abc, "GET /k HTTP/1.1": the origin\'s answer is not valid HTTP '
+     '(a field line has no colon); answered 502', ("abc", 502, "origin-malformed")),
+    ('asking 127.0.0.1:9 of upstream up, route *, for request abc, "GET /k HTTP/1.1": the origin\'s answer ended early; '
+     'the response is cut; 7 such lines were held back before', ("abc", 502, "origin-cut")),
+    ("waiting for another request's answer from upstream up, route *, for request abc: none came in time; answered 504",
+     ("abc", 504, "coalesce-timeout")),
+    ('asking 127.0.0.1:9 of upstream up, route *, for request abc, "GET /k HTTP/1.1": something new; answered 502', None),
+    ("sending 1.2.3.4 the response to GET /, request abc: 5 bytes taken; the connection is reset", None),
+])
+def test_which_request_a_line_is_about(line, expected):
+    assert Ledger.request_of_line("2026-01-01T00:00:00.000Z warn " + line) == expected
 
 
 def test_what_is_old_is_forgotten():

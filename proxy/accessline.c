@@ -105,7 +105,7 @@ static char *put_members(const struct access_entry *entry, char *at)
     at = put_u64(at, entry->status);
     at = put_lit(at, ",\"bytes\":");
     at = put_u64(at, request->sent_bytes);
-    at = put_lit(at, ",\"end\":\"");
+    at = put_lit(at, ",\"ended\":\"");
     at = put_str(at, entry->end);
     at = put_lit(at, "\",\"cache\":\"");
     at = put_str(at, entry->cache);

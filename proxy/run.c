@@ -289,6 +289,7 @@ int weir_run(struct conf *conf, bool test_clock, void (*on_ready)(struct weir *w
     int status = 2;
 
     log_set_level(conf->error_log_level);
+    signal(SIGUSR1, SIG_IGN); /* outside of serve() there is nothing to reopen */
     raise_descriptor_limit();
     if (make_shared(&weir) && listen_all(&weir)) {
         weir.admin = admin_open(&weir, &why);
@@ -298,7 +299,6 @@ int weir_run(struct conf *conf, bool test_clock, void (*on_ready)(struct weir *w
                 conf->admin.text, why);
         else if (start_workers(&weir)) {
             serve(&main_thread);
-            log_tell_held_back(INT64_MAX);
             log_info("stopped");
             status = 0;
         } else {
@@ -307,5 +307,6 @@ int weir_run(struct conf *conf, bool test_clock, void (*on_ready)(struct weir *w
     }
     atomic_store(&weir.phase, WEIR_STOPPED);
     take_down(&weir);
+    log_tell_held_back(INT64_MAX);
     return status;
 }

@@ -34,12 +34,12 @@ def test_miss_then_hit(start):
     client.get("/a?b=c", [("User-Agent", "agent"), ("Referer", "http://x/")])
     client.get("/a?b=c")
     miss, hit = entries(path, 2)
-    says(miss, client="127.0.0.1", method="GET", host="example.test", target="/a?b=c", status=200, bytes=5, end="whole",
+    says(miss, client="127.0.0.1", method="GET", host="example.test", target="/a?b=c", status=200, bytes=5, ended="whole",
          cache="miss", reason="uri-miss", ttl=0, route="*/", upstream=origin.address, queue_us=0, retries=0,
          user_agent="agent", referer="http://x/", version="HTTP/1.1")
     assert 0 < miss["connect_us"] + miss["first_byte_us"] <= miss["total_us"]
     assert miss["first_byte_us"] > 0
-    says(hit, status=200, bytes=5, end="whole", cache="hit", reason="-", upstream="-", user_agent="-", referer="-", **NO_PHASES)
+    says(hit, status=200, bytes=5, ended="whole", cache="hit", reason="-", upstream="-", user_agent="-", referer="-", **NO_PHASES)
     assert 0 < hit["ttl"] <= 60
     assert hit["request_id"] != miss["request_id"] and len(hit["request_id"]) == len(hit["trace_id"]) == 32
 
@@ -58,7 +58,7 @@ def test_coalesced(start):
     assert first.read_response().body == second.read_response().body == b"hello"
     by_cache = {entry["cache"]: entry for entry in entries(path, 2)}
     assert set(by_cache) == {"miss", "coalesced"}
-    says(by_cache["coalesced"], status=200, bytes=5, end="whole", reason="uri-miss", ttl=0, upstream="-", **NO_PHASES)
+    says(by_cache["coalesced"], status=200, bytes=5, ended="whole", reason="uri-miss", ttl=0, upstream="-", **NO_PHASES)
 
 
 def test_revalidated(start):
@@ -71,7 +71,7 @@ def test_revalidated(start):
     weir.signal()
     weir.wait_exit()
     last = [json.loads(line) for line in open(path, encoding="utf-8")][-1]
-    says(last, status=200, bytes=5, end="whole", cache="revalidated", reason="stale", upstream=origin.address)
+    says(last, status=200, bytes=5, ended="whole", cache="revalidated", reason="stale", upstream=origin.address)
     assert last["first_byte_us"] > 0
 
 
@@ -80,7 +80,7 @@ def test_not_modified_for_the_client(start):
     client = weir.client()
     client.get("/a")
     assert client.get("/a", [("If-None-Match", '"1"')]).status == 304
-    says(entries(path, 2)[1], status=304, bytes=0, end="whole", cache="hit", upstream="-")
+    says(entries(path, 2)[1], status=304, bytes=0, ended="whole", cache="hit", upstream="-")
 
 
 def test_pass_and_its_reason(start):
@@ -103,10 +103,10 @@ def test_local_answers(start):
     client.send(b"GET / HTTP/9.9\r\nHost: a\r\n\r\n")
     client.read_response()
     none, failed, refused = entries(path, 3)
-    says(none, status=404, cache="local", reason="no-route", route="-", upstream="-", end="whole", **NO_PHASES)
-    says(failed, status=502, cache="local", reason="origin-closed", route="*/api", upstream=origin.address, end="whole")
+    says(none, status=404, cache="local", reason="no-route", route="-", upstream="-", ended="whole", **NO_PHASES)
+    says(failed, status=502, cache="local", reason="origin-closed", route="*/api", upstream=origin.address, ended="whole")
     assert failed["bytes"] > 0
-    says(refused, status=505, cache="local", target="/", end="whole")
+    says(refused, status=505, cache="local", target="/", ended="whole")
 
 
 def test_head_has_no_bytes(start):
@@ -116,14 +116,14 @@ def test_head_has_no_bytes(start):
     client.fetch("HEAD", "/a")
     client.fetch("HEAD", "/b")
     _, hit, miss = entries(path, 3)
-    says(hit, method="HEAD", status=200, bytes=0, cache="hit", end="whole")
-    says(miss, method="HEAD", status=200, bytes=0, cache="miss", end="whole")
+    says(hit, method="HEAD", status=200, bytes=0, cache="hit", ended="whole")
+    says(miss, method="HEAD", status=200, bytes=0, cache="miss", ended="whole")
 
 
 def test_chunked_bodies_count_without_their_framing(start):
     weir, path = logged(start, start.origin(chunked(b"abc", b"defg")))
     assert weir.get("/a").body == b"abcdefg"
-    says(entries(path, 1)[0], status=200, bytes=7, end="whole")
+    says(entries(path, 1)[0], status=200, bytes=7, ended="whole")
 
 
 def test_a_tunnel(start):
@@ -140,7 +140,7 @@ def test_a_tunnel(start):
     assert client.read_exact(8) == b"pingping"
     client.close()
     entry, = entries(path, 1)
-    says(entry, status=101, bytes=8, cache="pass", upstream=origin.address, end="whole")
+    says(entry, status=101, bytes=8, cache="pass", upstream=origin.address, ended="whole")
     assert entry["first_byte_us"] > 0
 
 
@@ -153,7 +153,7 @@ def test_a_client_that_leaves_before_the_answer_is_a_499(start):
     origin.wait_requests(1)
     client.reset()
     entry, = entries(path, 1)
-    says(entry, status=499, bytes=0, cache="miss", end="client-gone", upstream=origin.address, body_us=0)
+    says(entry, status=499, bytes=0, cache="miss", ended="client-gone", upstream=origin.address, body_us=0)
     assert 0 < entry["first_byte_us"] <= entry["total_us"]
 
 
@@ -168,7 +168,7 @@ def test_a_client_that_leaves_in_the_middle(start):
     weir.wait_stats(lambda stats: stats["buffers"]["bufferevents"]["leased"] == 1)
     client.reset()
     entry = entries(path, 2)[1]
-    says(entry, status=200, cache="hit", end="client-gone", upstream="-")
+    says(entry, status=200, cache="hit", ended="client-gone", upstream="-")
     assert 0 < entry["bytes"] < size
 
 
@@ -176,7 +176,7 @@ def test_an_origin_that_breaks_off(start):
     origin = start.origin(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", end="close"))
     weir, path = logged(start, origin)
     assert weir.get("/a").body == b"half"
-    says(entries(path, 1)[0], status=200, bytes=4, end="cut", cache="miss", upstream=origin.address)
+    says(entries(path, 1)[0], status=200, bytes=4, ended="cut", cache="miss", upstream=origin.address)
 
 
 def test_the_phase_that_a_timeout_ended(start):
@@ -184,7 +184,7 @@ def test_the_phase_that_a_timeout_ended(start):
     weir, path = logged(start, origin, timeouts={"first_byte": ms(200)})
     assert weir.get("/a").status == 504
     entry, = entries(path, 1)
-    says(entry, status=504, cache="local", reason="first-byte-timeout", upstream=origin.address, end="whole")
+    says(entry, status=504, cache="local", reason="first-byte-timeout", upstream=origin.address, ended="whole")
     assert 150_000 < entry["first_byte_us"] <= entry["total_us"]
 
 

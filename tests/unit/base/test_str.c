@@ -181,6 +181,50 @@ static void test_append_json(void **state)
     assert_json(STR("\xf0\x9f\x98\"\xf4\x8f\xbf\xbf"), "\\u00f0\\u009f\\u0098\\\"\xf4\x8f\xbf\xbf");
 }
 
+static void test_put_u64(void **state)
+{
+    char out[32], expected[32];
+    (void)state;
+    for (uint64_t power = 1, i = 0; i < 20; power *= 10, i++) {
+        for (int around = -1; around <= 1; around++) {
+            uint64_t value = power + (uint64_t)around;
+            size_t len = (size_t)(put_u64(out, value) - out);
+            snprintf(expected, sizeof expected, "%llu", (unsigned long long)value);
+            assert_str(str_of(out, len), expected);
+        }
+    }
+    assert_str(str_of(out, (size_t)(put_u64(out, UINT64_MAX) - out)), "18446744073709551615");
+}
+
+static void test_put_str(void **state)
+{
+    char from[64], out[66];
+    (void)state;
+    for (size_t i = 0; i < sizeof from; i++)
+        from[i] = (char)('0' + i);
+    for (size_t len = 0; len <= sizeof from; len++) {
+        memset(out, '!', sizeof out);
+        assert_ptr_equal(put_str(out + 1, str_of(from, len)), out + 1 + len);
+        assert_memory_equal(out + 1, from, len);
+        assert_true(out[0] == '!' && out[1 + len] == '!');
+    }
+}
+
+static void test_plain_run(void **state)
+{
+    char text[40 + STR_PLAIN_MARGIN];
+    (void)state;
+    for (unsigned c = 0; c < 256; c++) {
+        bool plain = c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+        for (size_t at = 0; at < 40; at++) {
+            memset(text, 'a', sizeof text);
+            text[at] = (char)c;
+            assert_int_equal(str_plain_run(text, 40), plain ? 40 : at);
+            assert_int_equal(str_plain_run(text, at), at); /* what lies behind does not count */
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +235,9 @@ int main(void)
         cmocka_unit_test(test_append_numbers),
         cmocka_unit_test(test_append_overflow),
         cmocka_unit_test(test_append_json),
+        cmocka_unit_test(test_put_u64),
+        cmocka_unit_test(test_put_str),
+        cmocka_unit_test(test_plain_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,7 +71,7 @@ static void test_combined(void **state)
 #define MEMBERS                                                                                    \
     "{\"time\":\"2023-11-14T22:13:20.907Z\",\"client\":\"127.0.0.1\",\"method\":\"GET\","          \
     "\"host\":\"example.test\",\"target\":\"/"                                                     \
-    "a?b=c\",\"status\":200,\"bytes\":5,\"end\":\"whole\","                                        \
+    "a?b=c\",\"status\":200,\"bytes\":5,\"ended\":\"whole\","                                      \
     "\"cache\":\"hit\",\"reason\":\"uri-miss\",\"ttl\":29,\"route\":\"example.test/\","            \
     "\"upstream\":\"10.0.0.5:9000\",\"queue_us\":2,\"connect_us\":3,\"first_byte_us\":5,"          \
     "\"body_us\":7,\"total_us\":41,\"retries\":1,\"request_id\":\"an-id\","                        \

@@ -38,6 +38,7 @@ static bool load(void)
 
     if (library.stop)
         return true;
+    /* Threads that read the environment just now go on in the old one, which stays. */
     setenv("TCMALLOC_STACKTRACE_METHOD", "libgcc", 0);
     handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
     if (!handle)

@@ -313,7 +313,7 @@ static void start_cpu(struct admin *admin, struct evhttp_request *req, enum form
                       uint64_t seconds)
 {
     struct admin_pprof *pprof = admin->pprof;
-    const char *why = strerrordesc_np(ENFILE);
+    const char *why;
     int fd;
 
     if (!cpu_profiler_built(&why)) {
@@ -330,6 +330,8 @@ static void start_cpu(struct admin *admin, struct evhttp_request *req, enum form
         return;
     }
     fd = memfd_create("weir-profile", MFD_CLOEXEC);
+    if (fd < 0)
+        why = strerrordesc_np(errno);
     if (fd < 0 || !cpu_profiler_start(fd, &why)) {
         admin_reply_error(req, 500, "a CPU profile cannot be taken: %s", why);
         if (fd >= 0)

@@ -10,8 +10,10 @@ set -euo pipefail
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 build_packages=(gcc clang make autoconf automake pkg-config libevent-dev libssl-dev libxxhash-dev
-                libyaml-dev libjansson-dev libc-ares-dev libjemalloc-dev)
-test_packages=(libcmocka-dev python3 python3-pytest python3-yaml libclang-rt-14-dev curl prometheus)
+                libyaml-dev libjansson-dev libc-ares-dev libjemalloc-dev
+                libgoogle-perftools-dev libdw-dev)
+test_packages=(libcmocka-dev python3 python3-pytest python3-yaml libclang-rt-14-dev curl prometheus
+               golang-go)
 bench_packages=(wrk nginx-light haproxy varnish valgrind)
 idle_services=(nginx haproxy varnish varnishncsa prometheus prometheus-node-exporter)
 

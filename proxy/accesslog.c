@@ -287,7 +287,8 @@ static bool start_writer(struct access_log *log)
     sigset_t all, old;
 
     sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &old); /* signals are the main thread's */
+    sigdelset(&all, SIGPROF);               /* samples the thread that computes */
+    pthread_sigmask(SIG_BLOCK, &all, &old); /* the others are the main thread's */
     errno = pthread_create(&log->thread, NULL, access_writer_main, log);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return errno == 0;

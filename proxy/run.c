@@ -69,7 +69,8 @@ static bool start_workers(struct weir *weir)
     bool started = true;
 
     sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &old); /* signals are the main thread's */
+    sigdelset(&all, SIGPROF);               /* samples the thread that computes */
+    pthread_sigmask(SIG_BLOCK, &all, &old); /* the others are the main thread's */
     for (unsigned i = 0; i < weir->workers_count && started; i++) {
         int error = pthread_create(&weir->workers[i].thread, NULL, worker_main, &weir->workers[i]);
 

@@ -17,7 +17,7 @@
 
 #define ADMIN_MAGIC 0x41444d4eu
 #define HEAD_BYTES (16 * 1024)
-#define BODY_BYTES 4096
+#define BODY_BYTES (256 * 1024) /* pprof asks for the names of a whole profile at once */
 #define TIMEOUT_S 10
 #define MOST_CONNECTIONS 64
 #define PAUSE_US 500000
@@ -25,7 +25,19 @@
 
 enum allowed {
     GET_AND_HEAD,
+    GET,
+    GET_AND_POST,
     POST
+};
+
+static const struct {
+    unsigned commands;
+    const char *text;
+} allowed_methods[] = {
+    [GET_AND_HEAD] = {EVHTTP_REQ_GET | EVHTTP_REQ_HEAD, "GET, HEAD"},
+    [GET] = {EVHTTP_REQ_GET, "GET"},
+    [GET_AND_POST] = {EVHTTP_REQ_GET | EVHTTP_REQ_POST, "GET, POST"},
+    [POST] = {EVHTTP_REQ_POST, "POST"},
 };
 
 struct endpoint {
@@ -46,12 +58,20 @@ void admin_set_fields(struct evhttp_request *req, const char *type)
     evhttp_add_header(fields, "X-Content-Type-Options", "nosniff");
 }
 
-void admin_reply(struct evhttp_request *req, int status, const char *type, const char *text)
+void admin_reply_buffer(struct evhttp_request *req, int status, const char *type,
+                        struct evbuffer *body)
 {
     admin_set_fields(req, type);
-    if (evbuffer_add(evhttp_request_get_output_buffer(req), text, strlen(text)) != 0)
+    evhttp_send_reply(req, status, http1_reason((unsigned)status).ptr, body);
+}
+
+void admin_reply(struct evhttp_request *req, int status, const char *type, const char *text)
+{
+    struct evbuffer *body = evhttp_request_get_output_buffer(req);
+
+    if (evbuffer_add(body, text, strlen(text)) != 0)
         status = 503; /* for want of memory: no empty answer is taken for the right one */
-    evhttp_send_reply(req, status, http1_reason((unsigned)status).ptr, NULL);
+    admin_reply_buffer(req, status, type, NULL);
 }
 
 void admin_reply_error(struct evhttp_request *req, int status, const char *format, ...)
@@ -76,12 +96,14 @@ void admin_reply_error(struct evhttp_request *req, int status, const char *forma
 static void reply_index(struct admin *admin, struct evhttp_request *req)
 {
     (void)admin;
-    admin_reply(req, 200, ADMIN_TEXT,
-                "weir admin port\n\n"
-                "GET  /stats              counters, as JSON\n"
-                "GET  /metrics            the same and histograms, for Prometheus\n"
-                "GET  /healthz, /readyz   200, or 503 while starting or draining\n"
-                "POST /purge?url=URL      forget one URL, every variant of it\n");
+    admin_reply(
+        req, 200, ADMIN_TEXT,
+        "weir admin port\n\n"
+        "GET  /stats              counters, as JSON\n"
+        "GET  /metrics            the same and histograms, for Prometheus\n"
+        "GET  /healthz, /readyz   200, or 503 while starting or draining\n"
+        "POST /purge?url=URL      forget one URL, every variant of it\n"
+        "GET  /debug/pprof/       profiles of CPU and memory, for browsers and go tool pprof\n");
 }
 
 static void reply_stats(struct admin *admin, struct evhttp_request *req)
@@ -118,6 +140,12 @@ static const struct endpoint endpoints[] = {
     {"/healthz", GET_AND_HEAD, true, reply_health},
     {"/readyz", GET_AND_HEAD, true, reply_health},
     {"/purge", POST, false, admin_purge},
+    {"/debug/pprof/", GET_AND_HEAD, false, admin_pprof_index},
+    {"/debug/pprof/profile", GET, false, admin_pprof_profile},
+    {"/debug/pprof/heap", GET, false, admin_pprof_heap},
+    {"/debug/pprof/flamegraph", GET, false, admin_pprof_flamegraph},
+    {"/debug/pprof/cmdline", GET, false, admin_pprof_cmdline},
+    {"/debug/pprof/symbol", GET_AND_POST, false, admin_pprof_symbol},
 };
 static const struct endpoint test_clock_endpoint = {"/test/clock", POST, false,
                                                     admin_clock_advance};
@@ -188,9 +216,8 @@ static void on_request(struct evhttp_request *req, void *arg)
         return;
     if (!endpoint) {
         admin_reply_error(req, 404, "there is no such page; GET / lists those there are");
-    } else if (endpoint->allowed == POST ? evhttp_request_get_command(req) != EVHTTP_REQ_POST
-                                         : !only_reads(req)) {
-        const char *allowed = endpoint->allowed == POST ? "POST" : "GET, HEAD";
+    } else if (!(evhttp_request_get_command(req) & allowed_methods[endpoint->allowed].commands)) {
+        const char *allowed = allowed_methods[endpoint->allowed].text;
 
         evhttp_add_header(evhttp_request_get_output_headers(req), "Allow", allowed);
         admin_reply_error(req, 405, "%s takes %s", endpoint->path, allowed);
@@ -311,6 +338,7 @@ struct admin *admin_open(struct weir *weir, const char **why)
         return NULL;
     }
     set_limits(admin);
+    admin->pprof = admin_pprof_new(weir);
     tell_bound(admin, &weir->admin_bound);
     if (weir->test_clock && !(admin->clock = admin_clock_new(weir))) {
         *why = "the test clock has no descriptor";
@@ -327,6 +355,7 @@ void admin_close(struct admin **admin)
         return;
     weir_check_magic(gone, ADMIN_MAGIC);
     admin_clock_free(&gone->clock);
+    admin_pprof_free(&gone->pprof);
     if (gone->resume)
         event_free(gone->resume);
     if (gone->http)

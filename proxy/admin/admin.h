@@ -12,6 +12,7 @@
 #include <event2/listener.h>
 
 struct admin_clock;
+struct admin_pprof;
 
 struct admin {
     unsigned magic;
@@ -20,6 +21,7 @@ struct admin {
     struct evconnlistener *listener; /* http's */
     struct event *resume;            /* accepting goes on after a pause */
     struct admin_clock *clock;       /* owned; NULL without a test clock */
+    struct admin_pprof *pprof;       /* owned */
     char bound_text[CONF_ADDRESS_TEXT];
 };
 
@@ -31,6 +33,9 @@ struct admin {
 /* Of every answer; for one that is not sent by the functions below. */
 void admin_set_fields(struct evhttp_request *req, const char *type);
 void admin_reply(struct evhttp_request *req, int status, const char *type, const char *text);
+/* The same with the bytes of a buffer, which is empty then. */
+void admin_reply_buffer(struct evhttp_request *req, int status, const char *type,
+                        struct evbuffer *body);
 /* {"error": "..."}; printf. */
 void admin_reply_error(struct evhttp_request *req, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -59,5 +64,15 @@ void admin_purge(struct admin *admin, struct evhttp_request *req);
 struct admin_clock *admin_clock_new(struct weir *weir);
 void admin_clock_free(struct admin_clock **clock);
 void admin_clock_advance(struct admin *admin, struct evhttp_request *req);
+
+struct admin_pprof *admin_pprof_new(struct weir *weir);
+/* Ends the profile that is being taken, with what it has. */
+void admin_pprof_free(struct admin_pprof **pprof);
+void admin_pprof_index(struct admin *admin, struct evhttp_request *req);
+void admin_pprof_profile(struct admin *admin, struct evhttp_request *req);
+void admin_pprof_heap(struct admin *admin, struct evhttp_request *req);
+void admin_pprof_flamegraph(struct admin *admin, struct evhttp_request *req);
+void admin_pprof_cmdline(struct admin *admin, struct evhttp_request *req);
+void admin_pprof_symbol(struct admin *admin, struct evhttp_request *req);
 
 #endif

@@ -1,0 +1,323 @@
+"""Profiles on the admin port: go tool pprof names them, browsers draw them, and nothing waits for them."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import xml.etree.ElementTree
+
+import pytest
+
+from weirtest import Client, binary, cacheable, held, request_bytes, respond, wait_for
+
+PROFILE, HEAP, SYMBOL = "/debug/pprof/profile", "/debug/pprof/heap", "/debug/pprof/symbol"
+FLAMEGRAPH, CMDLINE, INDEX = "/debug/pprof/flamegraph", "/debug/pprof/cmdline", "/debug/pprof/"
+PAGES = (PROFILE, HEAP, SYMBOL, FLAMEGRAPH, CMDLINE, INDEX)
+OFTEN = {"MALLOC_CONF": "lg_prof_sample:12"}  # a sample each 4 KiB: no story hangs on chance
+WAY = ("serve", "run", "deliver", "worker_main")  # of a hit, static functions but for the last
+
+
+def built_with(*names):
+    """What configure found, by its own account."""
+    with open(os.path.join(os.path.dirname(binary()), "config.h"), encoding="utf-8") as file:
+        text = file.read()
+    return all(f"#define {name} 1\n" in text for name in names)
+
+
+profiling = pytest.mark.skipif(not built_with("HAVE_PROFILING"), reason="built without gperftools or libdw")
+heap_profiling = pytest.mark.skipif(not built_with("HAVE_PROFILING", "HAVE_JEMALLOC"),
+                                    reason="built without jemalloc, gperftools or libdw")
+
+
+class Load:
+    """Hits, many at a time on several connections, until the story is through with them."""
+
+    def __init__(self, weir, connections=8, at_once=64):
+        self.ending = False
+        self.answers = 0
+        self.threads = [threading.Thread(target=self._run, args=(weir.address, at_once), daemon=True)
+                        for _ in range(connections)]
+
+    def _run(self, address, at_once):
+        request = request_bytes("GET", "/a")
+        with socket.create_connection(address) as sock:
+            sock.sendall(request * at_once)
+            while not self.ending:
+                data = sock.recv(1 << 20)
+                answers = data.count(b"HTTP/1.1 200")
+                self.answers += answers
+                sock.sendall(request * answers)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        wait_for("answers", lambda: self.answers > 0)
+        return self
+
+    def __exit__(self, *_):
+        self.ending = True
+        for thread in self.threads:
+            thread.join()
+
+
+def busy(start, **config):
+    weir = start.weir(start.origin(cacheable()), **config)
+    weir.get("/a")
+    return weir
+
+
+def pprof(weir, path, folder, *options):
+    """What `go tool pprof -top` makes of a page: {function: (flat, cum)} in per cent."""
+    assert shutil.which("go"), "go tool pprof is missing (Debian package golang-go)"
+    done = subprocess.run(["go", "tool", "pprof", "-symbolize=remote", "-top", "-nodecount=1000000",
+                           "-nodefraction=0", "-edgefraction=0", *options, weir.admin_url + path],
+                          env=os.environ | {"HOME": str(folder), "PPROF_TMPDIR": str(folder)}, check=False,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr
+    row = re.compile(r"\s*\S+\s+([\d.]+)%\s+[\d.]+%\s+\S+\s+([\d.]+)%\s+(.+)")
+    rows = [match for match in map(row.match, done.stdout.splitlines()) if match]
+    assert rows, done.stdout + done.stderr
+    return {match[3]: (float(match[1]), float(match[2])) for match in rows}
+
+
+def unnamed(functions):
+    """The share that is weir's own, and of no known function."""
+    return sum(flat for name, (flat, _) in functions.items()
+               if name == "[weir]" or "unknown" in name or re.match(r"(0x)?[0-9a-f]{8,}", name))
+
+
+def begin(weir, path):
+    """Asks for a CPU profile; returns the client when it has begun."""
+    client = Client(("127.0.0.1", weir.admin_port))
+    before = weir.stderr().count("CPU profile of")
+    client.request("GET", path)
+    wait_for("a profile to begin", lambda: weir.stderr().count("CPU profile of") > before)
+    return client
+
+
+# What the pages say -----------------------------------------------------------------------------
+
+
+@profiling
+def test_pprof_names_a_cpu_profile(start, tmp_path):
+    weir = busy(start)
+    with Load(weir):
+        functions = pprof(weir, PROFILE + "?seconds=1", tmp_path)
+    assert unnamed(functions) <= 5, functions
+    assert all(name in functions for name in WAY), functions
+    # Whole stacks: each one ends in its thread.
+    assert functions["worker_main"][1] > 90 and functions["serve"][1] > 30, functions
+
+
+@profiling
+def test_samples_are_of_all_threads(start):
+    weir = busy(start)
+    with Load(weir):
+        before = weir.cpu_s()
+        text = weir.admin("GET", PROFILE + "?seconds=1&debug=1").body.decode()
+        used_s = weir.cpu_s() - before
+    sampled_s = float(re.match(r"CPU: ([\d.]+) s in \d+ samples", text)[1])
+    assert 0.6 * used_s < sampled_s < 1.4 * used_s, (used_s, text)
+
+
+@profiling
+def test_a_cpu_profile_as_text(start):
+    weir = busy(start)
+    with Load(weir):
+        response = weir.admin("GET", PROFILE + "?seconds=1&debug=1")
+    assert response.status == 200 and response.field("Content-Type").startswith("text/plain")
+    rows = re.findall(r"^ +[\d.]+s +[\d.]+% +[\d.]+s +([\d.]+)%  (\S+)$", response.body.decode(), re.M)
+    assert all(name in [row[1] for row in rows] for name in WAY), response.body.decode()
+    assert float(max(rows, key=lambda row: float(row[0]))[0]) > 95
+
+
+@profiling
+def test_a_flamegraph(start):
+    weir = busy(start)
+    with Load(weir):
+        response = weir.admin("GET", FLAMEGRAPH + "?seconds=1")
+    assert response.status == 200 and response.field("Content-Type") == "image/svg+xml"
+    svg = xml.etree.ElementTree.fromstring(response.body)
+    titles = [title.text for title in svg.iter("{http://www.w3.org/2000/svg}title")]
+    assert titles[0].startswith("all (") and titles[0].endswith("100.00%)")
+    for name in WAY:
+        assert any(title.startswith(name + " (") for title in titles), titles
+
+
+@heap_profiling
+def test_pprof_names_a_heap_profile(start, tmp_path):
+    weir = busy(start, env=OFTEN)
+    functions = pprof(weir, HEAP, tmp_path)
+    assert unnamed(functions) <= 5, functions
+    assert "cache_new" in functions and "command_run" in functions, functions
+    assert "malloc" not in functions and "calloc" not in functions, functions
+
+
+@heap_profiling
+def test_a_heap_shows_what_is_stored(start):
+    body = b"x" * (4 << 20)
+    weir = start.weir(start.origin(cacheable(body)), cache={"memory": "64MiB", "max_object": "8MiB"},
+                      env=OFTEN)
+    weir.get("/a")
+    weir.wait_cache(objects=1)
+    text = weir.admin("GET", HEAP + "?debug=1").body.decode()
+    match = re.search(r"^ +[\d.]+KiB +[\d.]+% +([\d.]+)KiB +[\d.]+%  add_chunk$", text, re.M)
+    assert match and float(match[1]) > 4000, text
+    svg = weir.admin("GET", FLAMEGRAPH + "?heap=1")
+    assert svg.status == 200 and xml.etree.ElementTree.fromstring(svg.body) is not None
+    assert b"<title>cache_new (" in svg.body
+
+
+@heap_profiling
+def test_a_heap_that_is_not_sampled(start):
+    weir = start.weir(start.origin([]), env={"MALLOC_CONF": "prof:false"})
+    response = weir.admin("GET", HEAP)
+    assert response.status == 501 and b"prof:false" in response.body
+
+
+@profiling
+def test_symbols(start):
+    weir = start.weir(start.origin([]))
+    assert weir.admin("GET", SYMBOL).body == b"num_symbols: 1\n"
+    with open(f"/proc/{weir.process.pid}/maps", encoding="ascii") as file:
+        base = int(file.readline().split("-")[0], 16)
+    table = subprocess.run(["nm", binary()], stdout=subprocess.PIPE, text=True, check=True).stdout
+    wanted = [(base + int(where, 16), name) for where, kind, name in
+              (line.split() for line in table.splitlines() if len(line.split()) == 3)
+              if name in ("worker_main", "command_run", "lookup", "main")]
+    assert len(wanted) >= 4
+    asked = "+".join(f"0x{where:x}" for where, _ in wanted) + "+0x1"
+    lines = "num_symbols: 1\n" + "".join(f"0x{where:x} {name}\n" for where, name in wanted)
+    assert weir.admin("POST", SYMBOL, body=asked.encode()).body.decode() == lines
+    assert weir.admin("GET", f"{SYMBOL}?{asked}").body.decode() == lines
+    many = "+".join(["0x7f0123456789"] * 10000).encode()
+    assert weir.admin("POST", SYMBOL, body=many).status == 200
+    for bad in (b"main", b"0x", b"0x12+main", b"12", b"0x12 0x13"):
+        assert weir.admin("POST", SYMBOL, body=bad).status == 400
+
+
+def test_cmdline_and_index(start):
+    weir = start.weir(start.origin([]))
+    response = weir.admin("GET", CMDLINE)
+    assert response.body == b"\0".join(word.encode() for word in (binary(), "run", "-c", weir.config_path))
+    index = weir.admin("GET", INDEX)
+    assert index.status == 200 and index.field("Content-Type").startswith("text/html")
+    for page in (PROFILE, HEAP, SYMBOL, FLAMEGRAPH, CMDLINE):
+        assert f'href="{page}'.encode() in index.body
+    assert INDEX.encode() in weir.admin("GET", "/").body
+
+
+# What they do not do ----------------------------------------------------------------------------
+
+
+def test_without_the_libraries_it_says_how_to_get_them(start):
+    weir = start.weir(start.origin([]))
+    if not built_with("HAVE_PROFILING"):
+        for path in (PROFILE, FLAMEGRAPH, SYMBOL):
+            response = weir.admin("GET", path)
+            assert response.status == 501 and b"--with-profiling=yes" in response.body
+    if not built_with("HAVE_PROFILING", "HAVE_JEMALLOC"):
+        for path in (HEAP, FLAMEGRAPH + "?heap=1"):
+            response = weir.admin("GET", path)
+            assert response.status == 501 and b"--with-jemalloc=yes" in response.body
+    assert weir.admin("GET", INDEX).status == 200
+
+
+def test_bad_parameters(start):
+    weir = start.weir(start.origin([]))
+    for query in ("seconds=0", "seconds=301", "seconds=-1", "seconds=1.5", "seconds=x", "seconds=", "seconds=1&seconds=1",
+                  "seconds=99999999999999999999", "seconds=1&debug=2", "seconds"):
+        response = weir.admin("GET", f"{PROFILE}?{query}")
+        assert response.status == 400, query
+    assert b"from 1 to 300" in weir.admin("GET", f"{PROFILE}?seconds=0").body
+    for path in (PROFILE + "?second=1", HEAP + "?seconds=1", HEAP + "?gc=1", FLAMEGRAPH + "?heap=2"):
+        assert weir.admin("GET", path).status == 400, path
+    for path in (PROFILE, HEAP, FLAMEGRAPH, CMDLINE):
+        response = weir.admin("POST", path)
+        assert response.status == 405 and response.field("Allow") == "GET"
+    assert weir.admin("GET", "/debug/pprof/goroutine").status == 404
+
+
+@profiling
+def test_the_admin_port_serves_while_a_profile_runs(start):
+    weir = start.weir(start.origin([]), clock=True)
+    client = begin(weir, PROFILE + "?seconds=300")
+    assert weir.admin("GET", "/healthz").status == 200 and weir.stats()["workers"] == 2
+    for path in (PROFILE + "?seconds=1", PROFILE, FLAMEGRAPH + "?seconds=1"):
+        second = weir.admin("GET", path)
+        assert second.status == 409 and b"try again in" in second.body
+    weir.advance(301)
+    assert client.read_response().status == 200
+    client.close()
+
+
+@profiling
+def test_a_client_that_leaves_ends_its_profile(start):
+    weir = start.weir(start.origin([]), clock=True)
+    for number, leave in enumerate((Client.close, Client.reset), 1):
+        client = begin(weir, PROFILE + "?seconds=300")
+        leave(client)
+        wait_for("the profile's end", lambda: weir.stderr().count("its client has left") == number)
+        client = begin(weir, FLAMEGRAPH + "?seconds=300")
+        weir.advance(301)
+        assert client.read_response().status == 200
+        client.close()
+
+
+@profiling
+def test_draining_ends_a_profile(start):
+    origin = start.origin(None)
+    gate = origin.gate()
+    origin.script = held(gate, respond(200, b"x"))
+    weir = start.weir(origin)
+    waiting = weir.client()
+    waiting.request("GET", "/a")
+    gate.wait_reached()
+    client = begin(weir, PROFILE + "?seconds=300")
+    weir.signal()
+    response = client.read_response()
+    assert response.status == 200 and response.end == "clean"
+    assert weir.admin("GET", PROFILE + "?seconds=1").status == 503
+    gate.open()
+    assert waiting.read_response().body == b"x"
+    assert weir.wait_exit() == 0
+
+
+@profiling
+def test_an_idle_weir_stops_in_the_middle_of_a_profile(start):
+    weir = start.weir(start.origin([]))
+    client = begin(weir, FLAMEGRAPH + "?seconds=300")
+    weir.signal()
+    response = client.read_response()
+    assert response.status == 200 and xml.etree.ElementTree.fromstring(response.body) is not None
+    assert weir.wait_exit() == 0
+
+
+# Who may ----------------------------------------------------------------------------------------
+
+
+def test_profiles_want_the_token(start):
+    token = start.file("token", "s3cret-token\n")
+    bearer = [("Authorization", "Bearer s3cret-token")]
+    weir = start.weir(start.origin([]), admin={"token_file": token}, admin_fields=bearer)
+    for path in PAGES:
+        assert weir.admin("GET", path).status == 401
+    assert weir.admin("POST", SYMBOL, body=b"0x1").status == 401
+    assert weir.admin("GET", CMDLINE, bearer).status == 200
+
+
+def test_symbols_are_for_this_machine(start):
+    weir = start.weir(start.origin([]))
+    assert weir.admin("POST", SYMBOL, body=b"0x1", host="example.test").status == 403
+    foreign = [("Origin", "http://example.test")]
+    assert weir.admin("POST", SYMBOL, foreign, b"0x1").status == 403
+
+
+def test_the_public_port_has_no_profiles(start):
+    origin = start.origin(respond(404, b"from the origin"))
+    weir = start.weir(origin, route={"path": "/v1/"})
+    for path in PAGES:
+        response = weir.get(path)
+        assert response.status == 404 and response.cache_status().get("detail") == "no-route", response

@@ -52,7 +52,10 @@ static json_t *descend(json_t *object, const char *path, const char **name)
 
         if (!inner) {
             inner = json_object();
-            incomplete |= json_object_setn_new(object, path, (size_t)(dot - path), inner) != 0;
+            if (json_object_setn_new(object, path, (size_t)(dot - path), inner) != 0) {
+                incomplete = true;
+                inner = NULL; /* freed; nothing can be put into none */
+            }
         }
         object = inner;
     }

@@ -1,7 +1,7 @@
 /*
  * What an address is called, by the symbol tables of the running program and its libraries, read
- * with elfutils' libdwfl. Made by pprof.c with the first question and kept: names lie in the mapped
- * files. On the main thread.
+ * with elfutils' libdwfl. Made by pprof.c with the first question and kept, with copies of the
+ * names: no file stays open. On the main thread.
  *
  * All functions go into one sorted list, because libdwfl itself looks at a whole table for each
  * address. Only the files that are mapped are read: nothing is searched for or downloaded.
@@ -21,10 +21,11 @@
 #define FUNCTIONS_MOST (1u << 20)
 #define MODULES_MOST 256u
 #define NAME_BYTES 64
+#define NAMES_CHUNK_BYTES (256 * 1024)
 
 struct function {
     uint64_t start, end; /* the same: not known */
-    const char *name;    /* the file's */
+    const char *name;
 };
 
 struct module {
@@ -33,7 +34,7 @@ struct module {
 };
 
 struct symbols {
-    Dwfl *dwfl;
+    struct arena names;
     struct function *functions; /* sorted */
     size_t count, room;
     struct module modules[MODULES_MOST];
@@ -107,7 +108,9 @@ static int on_module(Dwfl_Module *dwfl_module, void **userdata, const char *path
         if (!name || !*name || symbol.st_shndx == SHN_UNDEF || start < module->start ||
             start >= module->end || (type != STT_FUNC && type != STT_GNU_IFUNC))
             continue;
-        if (!add(symbols, &(struct function){start, start + symbol.st_size, name}))
+        /* With the byte that ends it. */
+        name = arena_copy(&symbols->names, str_of(name, strlen(name) + 1)).ptr;
+        if (!name || !add(symbols, &(struct function){start, start + symbol.st_size, name}))
             return DWARF_CB_ABORT;
     }
     return DWARF_CB_OK;
@@ -132,14 +135,18 @@ struct symbols *symbols_open(const char **why)
     static const Dwfl_Callbacks callbacks = {.find_elf = find_elf,
                                              .find_debuginfo = find_no_debuginfo};
     struct symbols *symbols = calloc(1, sizeof(*symbols));
+    Dwfl *dwfl = dwfl_begin(&callbacks);
+    bool good = symbols && dwfl;
 
     *why = "the symbol tables cannot be read";
-    if (!symbols)
-        return NULL;
-    symbols->dwfl = dwfl_begin(&callbacks);
-    if (!symbols->dwfl || dwfl_linux_proc_report(symbols->dwfl, getpid()) != 0 ||
-        dwfl_report_end(symbols->dwfl, NULL, NULL) != 0 ||
-        dwfl_getmodules(symbols->dwfl, on_module, symbols, 0) != 0) {
+    if (good)
+        arena_init(&symbols->names, NAMES_CHUNK_BYTES);
+    good = good && dwfl_linux_proc_report(dwfl, getpid()) == 0 &&
+           dwfl_report_end(dwfl, NULL, NULL) == 0 &&
+           dwfl_getmodules(dwfl, on_module, symbols, 0) == 0;
+    if (dwfl)
+        dwfl_end(dwfl);
+    if (!good) {
         symbols_close(&symbols);
         return NULL;
     }
@@ -154,7 +161,7 @@ void symbols_close(struct symbols **symbols)
 
     if (!gone)
         return;
-    dwfl_end(gone->dwfl);
+    arena_destroy(&gone->names);
     free(gone->functions);
     free(gone);
 }

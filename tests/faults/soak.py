@@ -348,8 +348,7 @@ def show(soak, clients, origin, binary):
         print(f"{name:8}" + ("\n" + 8 * " ").join(lines))
     why = ["resident memory grows"] if grows else []
     why += [f"{len(soak.unexplained)} unexplained errors"] if soak.unexplained else []
-    print("VERDICT " + ("failed: " + ", ".join(why) if why else "passed"))
-    return not why
+    return why
 
 
 def main():
@@ -376,15 +375,16 @@ def main():
     soak = Soak(arguments, 4 if sanitized else 1, folder, sanitized)
     weir, clients, origin = run.play(soak, folder)
     if soak.failure:
-        print(f"VERDICT failed with seed {arguments.seed}: {soak.failure}\nwhat weir has written is in {folder}")
+        print(f"what weir has written is in {folder}\nVERDICT failed with seed {arguments.seed}: {soak.failure}")
         return 1
     soak.finish(weir)
-    passed = show(soak, clients, origin, arguments.weir)
-    if passed and not arguments.keep and not os.path.exists(os.path.join(folder, "heap.end")):
+    why = show(soak, clients, origin, arguments.weir)
+    if not why and not arguments.keep and not os.path.exists(os.path.join(folder, "heap.end")):
         shutil.rmtree(folder)
     else:
         print(f"what weir has written is in {folder}")
-    return 0 if passed else 1
+    print("VERDICT " + ("failed: " + ", ".join(why) if why else "passed"))
+    return 1 if why else 0
 
 
 if __name__ == "__main__":

@@ -231,10 +231,11 @@ def test_what_is_old_is_forgotten():
 # The whole ----
 
 
-def run_soak(*lines):
+def run_soak(folder, *lines):
     code = "\n".join((f"import sys; sys.path.insert(0, {FAULTS!r}); import soak, contextlib", *lines, "sys.exit(soak.main())"))
     process = subprocess.Popen([sys.executable, "-c", code, "--weir", binary(), "--seconds", "8", "--seed", "1"],
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               env=os.environ | {"TMPDIR": str(folder)})
     try:
         output = process.communicate(timeout=90 * SLOW)[0]
     finally:
@@ -244,15 +245,15 @@ def run_soak(*lines):
     return process.returncode, output
 
 
-def test_a_short_soak_finds_nothing():
-    status, output = run_soak()
+def test_a_short_soak_finds_nothing(tmp_path):
+    status, output = run_soak(tmp_path)
     assert (status, output.splitlines()[-1]) == (0, "VERDICT passed"), output
     assert "\nerrors  " in output and " explained, 0 not" in output and "all zero after the load" in output
     print(output)
 
 
-def test_a_soak_finds_faults_that_nobody_has_admitted():
-    status, output = run_soak("soak.SoakOrigin.on_exchange = lambda *_: contextlib.nullcontext()")
+def test_a_soak_finds_faults_that_nobody_has_admitted(tmp_path):
+    status, output = run_soak(tmp_path, "soak.SoakOrigin.on_exchange = lambda *_: contextlib.nullcontext()")
     assert status == 1 and "UNEXPLAINED: status" in output and "UNEXPLAINED: cut" in output, output
     assert "VERDICT failed: " in output
 

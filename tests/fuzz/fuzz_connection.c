@@ -349,10 +349,11 @@ struct sent_request {
 static struct sent_request sent_requests[REQUESTS_MOST];
 static unsigned sent_requests_count;
 
-/* Weir has closed, in good order, on a client that was there and took all. */
+/* Weir has closed, in good order and without a word, on a client that was there and took all. Behind a first response it may:
+ * draining, it reads no further request. */
 static bool left_silently(const struct fake_socket *s)
 {
-    return s->closed && !s->reset && !s->fin && !s->rst && s->room == SIZE_MAX;
+    return s->closed && s->sent.len == 0 && !s->reset && !s->fin && !s->rst && s->room == SIZE_MAX;
 }
 
 /* What a client is to be answered, and whether it was. */

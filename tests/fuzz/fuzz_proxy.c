@@ -1,6 +1,6 @@
 /*
- * What proxy/ makes of text: which route a target takes, the key it is stored by, the heads that are
- * sent on, the access log's lines, and what the admin port reads.
+ * What proxy/ makes of text: which route a target takes, the key it is stored by, the heads that
+ * are sent on, the access log's lines, and what the admin port reads.
  */
 #include "proxy/accesslog.h"
 #include "proxy/admin/admin.h"
@@ -300,7 +300,8 @@ static void check_json(const struct appender *line, const struct access_entry *e
     json_decref(json);
 }
 
-/* client - - [time] "line" status bytes "referer" "agent": six quotes, none of them the client's. */
+/* client - - [time] "line" status bytes "referer" "agent": six quotes, none of them the
+ * client's. */
 static void check_combined(const struct appender *line)
 {
     unsigned quotes = 0;

@@ -432,8 +432,7 @@ static void check_origin(const struct fake_socket *s)
             return;
         weir_assert(!request.http10 && request.hosts == 1 && request.vias >= 1 && !request.close);
         find_sent(&request);
-        if (request.upgrade && s->given.len > 0 &&
-            memmem(s->given.ptr, s->given.len, "HTTP/1.1 101", 12) != NULL)
+        if (request.upgrade && s->given.len > 0 && memmem(s->given.ptr, s->given.len, " 101", 4))
             return; /* a tunnel follows */
         if (!request.whole)
             return;

@@ -1,10 +1,10 @@
 #!/bin/bash
 # Tells how many lines of each source the targets reach, with the files of tests/fuzz/corpus and tests/fuzz/regressions and of
-# the folders that are named: CORPUS/TARGET/file, such as a longer run has left.
+# a longer run's corpus. Needs Debian's llvm beside clang.
 #
 #   tests/fuzz/coverage.sh                            all targets
 #   tests/fuzz/coverage.sh connection client origin   these
-#   FUZZ_CORPUS=/tmp/found …                          with those files too
+#   FUZZ_CORPUS=/tmp/found …                          with the files of /tmp/found/TARGET too
 #   FUZZ_SHOW_LINES=proxy/fetch.c …                   shows the lines that are not reached
 set -euo pipefail
 

@@ -152,7 +152,7 @@ static struct fake_socket *new_socket(void)
     struct fake_bytes sent = s->sent, given = s->given;
     sent.len = given.len = 0;
     *s = (struct fake_socket){
-        .used = true, .sent = sent, .given = given, .room = SIZE_MAX, .piece = SIZE_MAX, .fd = -1};
+        .sent = sent, .given = given, .room = SIZE_MAX, .piece = SIZE_MAX, .fd = -1};
     return s;
 }
 
@@ -250,8 +250,6 @@ void fake_connected(struct fake_socket *s, int error)
 
 void fake_kernel_start(void (*on_idle)(void))
 {
-    for (unsigned i = 0; i < fake_kernel.count; i++)
-        fake_kernel.sockets[i].used = false;
     fake_kernel.count = 0;
     fake_kernel.now_us = (int64_t)1000 * 1000000;
     fake_kernel.next_connect = FAKE_CONNECT_ACCEPTED;

@@ -1,10 +1,11 @@
 /*
  * Sockets, readiness and time without a kernel, for one worker in one thread.
  *
- * Inside of the program that links this, the calls by which Weir and libevent reach sockets and epoll work on descriptors of
- * its own, edge-triggered where epoll is asked for it; other descriptors go to the kernel as ever. The test is the peer of
- * every socket. When a worker would wait in epoll, on_idle() is called instead: it lets the next thing happen. The monotonic
- * clock stands still but for base_clock_advance().
+ * Inside of the program that links this, the calls by which Weir and libevent reach sockets and
+ * epoll work on descriptors of its own, edge-triggered where epoll is asked for it; other
+ * descriptors go to the kernel as ever. The test is the peer of every socket. When a worker would
+ * wait in epoll, on_idle() is called instead: it lets the next thing happen. The monotonic clock
+ * stands still but for base_clock_advance().
  */
 #ifndef WEIR_FUZZ_FAKE_KERNEL_H
 #define WEIR_FUZZ_FAKE_KERNEL_H
@@ -18,7 +19,6 @@ struct fake_bytes {
 
 /* One connection, from Weir's end. It stays for the test after Weir has closed it. */
 struct fake_socket {
-    bool used;
     bool outgoing; /* Weir connected it */
     /* what Weir did */
     struct fake_bytes sent;

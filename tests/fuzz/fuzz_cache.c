@@ -25,9 +25,10 @@ static void check_judged(const struct policy_exchange *exchange, enum policy_rea
         return;
     }
     weir_assert(!request->no_store && exchange->route->enabled);
-    weir_assert(exchange->method == METHOD_GET || exchange->method == METHOD_HEAD);
-    weir_assert(fields_first(exchange->fields, FIELD_SET_COOKIE) == NULL ||
-                fields_first(exchange->fields, FIELD_CACHE_CONTROL) != NULL);
+    weir_assert(exchange->method == METHOD_GET);
+    /* A cookie is given to others only for a time that the origin itself gave. */
+    if (fields_first(exchange->fields, FIELD_SET_COOKIE) != NULL)
+        weir_assert(meta->lifetime_s > 0 && !(meta->flags & (CACHE_NO_CACHE | CACHE_HEURISTIC)));
     weir_assert(!request->authorization || (meta->flags & CACHE_FOR_AUTHORIZED));
 }
 

@@ -1,12 +1,13 @@
 /*
- * Whole connections: a worker with its cache, pool and machines, in this thread, between clients and origins that do what the
- * input says. No socket, no thread, no waiting: fake_kernel.c calls on_idle() where the worker would wait, and the next step is
- * taken.
+ * Whole connections: a worker with its cache, pool and machines, in this thread, between clients
+ * and origins that do what the input says. No socket, no thread, no waiting: fake_kernel.c calls
+ * on_idle() where the worker would wait, and the next step is taken.
  *
- * Three targets: `connection`, whose input is a script; `client`, whose input is what one client sends while an origin answers
- * by the book; `origin`, whose input is what the origin sends to a few well-behaved clients. When all steps have been taken,
- * the worker is told to drain and time passes: it has to end by its deadlines alone. Then nothing may be left anywhere, and
- * what was sent is held against http_check.c.
+ * Three targets: `connection`, whose input is a script; `client`, whose input is what one client
+ * sends while an origin answers by the book; `origin`, whose input is what the origin sends to a
+ * few well-behaved clients. When all steps have been taken, the worker is told to drain and time
+ * passes: it has to end by its deadlines alone. Then nothing may be left anywhere, and what was
+ * sent is held against http_check.c.
  */
 #include "proxy/proxy.h"
 #include "tests/fuzz/fake_kernel.h"
@@ -349,10 +350,11 @@ struct sent_request {
 static struct sent_request sent_requests[REQUESTS_MOST];
 static unsigned sent_requests_count;
 
-/* Weir has closed, in good order, on a client that was there and took all. */
+/* Weir has closed, in good order and without a word, on a client that was there and took all.
+ * Behind a first response it may: draining, it reads no further request. */
 static bool left_silently(const struct fake_socket *s)
 {
-    return s->closed && !s->reset && !s->fin && !s->rst && s->room == SIZE_MAX;
+    return s->closed && s->sent.len == 0 && !s->reset && !s->fin && !s->rst && s->room == SIZE_MAX;
 }
 
 /* What a client is to be answered, and whether it was. */
@@ -430,8 +432,7 @@ static void check_origin(const struct fake_socket *s)
             return;
         weir_assert(!request.http10 && request.hosts == 1 && request.vias >= 1 && !request.close);
         find_sent(&request);
-        if (request.upgrade && s->given.len > 0 &&
-            memmem(s->given.ptr, s->given.len, "HTTP/1.1 101", 12) != NULL)
+        if (request.upgrade && s->given.len > 0 && memmem(s->given.ptr, s->given.len, " 101", 4))
             return; /* a tunnel follows */
         if (!request.whole)
             return;
@@ -556,7 +557,8 @@ static void run_world(void)
     fake_kernel_end();
 }
 
-/* Bytes from 0xf0 on begin a step, of the op that their low half names; what follows up to the next one is its bytes. */
+/* Bytes from 0xf0 on begin a step, of the op that their low half names; what follows up to the
+ * next one is its bytes. */
 void fuzz_connection(const uint8_t *bytes, size_t len)
 {
     begin();
@@ -610,7 +612,8 @@ static const struct {
           "GET /pass HTTP/1.1\r\nHost: a\r\n\r\n"),
 };
 
-/* A byte chooses who asks, another one how; the rest is what the origin sends each time it is asked. */
+/* A byte chooses who asks, another one how; the rest is what the origin sends each time it is
+ * asked. */
 void fuzz_origin(const uint8_t *bytes, size_t len)
 {
     if (len < 2)

@@ -1,10 +1,10 @@
 /*
  * Fuzzes the HTTP/1 parser: requests, responses, trailers and chunked bodies.
  *
- * The input is the message. Each is parsed whole, whole by the scalar twin (run.sh links the parser a
- * second time without vector instructions, its names beginning with scalar_; replay.c is linked
- * without it), and in pieces that lie somewhere else each time, in memory of exactly their size; all
- * must end alike. What is accepted is held against rules of its own.
+ * The input is the message. Each is parsed whole, whole by the scalar twin (run.sh links the parser
+ * a second time without vector instructions, its names beginning with scalar_; replay.c is linked
+ * without it), and in pieces that lie somewhere else each time, in memory of exactly their size;
+ * all must end alike. What is accepted is held against rules of its own.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -228,7 +228,7 @@ static void check_accepted(const struct parse *p)
         weir_assert(head->status >= 100 && head->status <= 599);
 }
 
-static void fuzz_head(enum kind kind, const uint8_t *bytes, size_t len)
+static void parse_all_ways(enum kind kind, const uint8_t *bytes, size_t len)
 {
     static const enum method methods[] = {METHOD_GET, METHOD_GET, METHOD_HEAD, METHOD_CONNECT};
     struct http1_limits limits = {32768, ROWS};
@@ -252,15 +252,15 @@ static void fuzz_head(enum kind kind, const uint8_t *bytes, size_t len)
 
 void fuzz_http1_request(const uint8_t *bytes, size_t len)
 {
-    fuzz_head(REQUEST, bytes, len);
+    parse_all_ways(REQUEST, bytes, len);
 }
 
 void fuzz_http1_response(const uint8_t *bytes, size_t len)
 {
-    fuzz_head(RESPONSE, bytes, len);
+    parse_all_ways(RESPONSE, bytes, len);
 }
 
 void fuzz_http1_trailers(const uint8_t *bytes, size_t len)
 {
-    fuzz_head(TRAILERS, bytes, len);
+    parse_all_ways(TRAILERS, bytes, len);
 }

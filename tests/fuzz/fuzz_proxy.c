@@ -1,6 +1,6 @@
 /*
- * What proxy/ makes of text: which route a target takes, the key it is stored by, the heads that are
- * sent on, the access log's lines, and what the admin port reads.
+ * What proxy/ makes of text: which route a target takes, the key it is stored by, the heads that
+ * are sent on, the access log's lines, and what the admin port reads.
  */
 #include "proxy/accesslog.h"
 #include "proxy/admin/admin.h"
@@ -303,7 +303,8 @@ static void check_json(const char *line, size_t len, const struct access_entry *
     json_decref(json);
 }
 
-/* client - - [time] "line" status bytes "referer" "agent": six quotes, none of them the client's. */
+/* client - - [time] "line" status bytes "referer" "agent": six quotes, none of them the
+ * client's. */
 static void check_combined(const char *line, size_t len)
 {
     unsigned quotes = 0;

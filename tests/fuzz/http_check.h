@@ -1,6 +1,6 @@
 /*
- * A second, strict reader of HTTP/1.1 (RFC 9112), written apart from net/: what Weir sends is held against it, and what clients
- * have sent is counted by it.
+ * A second, strict reader of HTTP/1.1 (RFC 9112), written apart from net/: what Weir sends is held
+ * against it, and what clients have sent is counted by it.
  */
 #ifndef WEIR_FUZZ_HTTP_CHECK_H
 #define WEIR_FUZZ_HTTP_CHECK_H

@@ -1,7 +1,8 @@
 /*
- * Runs every file of tests/fuzz/corpus and tests/fuzz/regressions through its target, without libFuzzer: so "make
- * check" holds what was found once, with any compiler. Prints TAP, one line a target. With arguments,
- * TARGET FILE or FOLDER..., only these; with --list, the names of the targets.
+ * Runs every file of tests/fuzz/corpus and tests/fuzz/regressions through its target, without
+ * libFuzzer: so "make check" holds what was found once, with any compiler. Prints TAP, one line a
+ * target. With arguments, TARGET FILE or FOLDER..., only these; with --list, the names of the
+ * targets.
  */
 #include "tests/fuzz/fuzz.h"
 

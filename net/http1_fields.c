@@ -95,8 +95,8 @@ static bool lists(struct str value, struct str what)
 static void note_upgrade(struct http1_head *head, struct str value)
 {
     struct str protocol;
-    head->seen |= HTTP1_SEEN_UPGRADE;
     while (str_tokens_next(&value, &protocol)) {
+        head->seen |= HTTP1_SEEN_UPGRADE;
         if (str_equal_nocase(protocol, STR("h2c")))
             head->seen |= HTTP1_SEEN_H2C;
     }

@@ -105,8 +105,7 @@ ssize_t http1_parse_response(struct http1_head *head, const char *buffer, size_t
     if (step > 0)
         step = http1_pass_fields(head, &c, limits, HTTP1_RESPONSE);
     if (step > 0) {
-        const uint8_t upgrade = HTTP1_SEEN_UPGRADE | HTTP1_SEEN_UPGRADE_OPTION;
-        head->upgrade = (head->seen & upgrade) == upgrade;
+        head->upgrade = head->minor > 0 && (head->seen & HTTP1_SEEN_UPGRADE);
         head->body = framing(head, method);
     }
     return http1_cursor_close(head, &c, step, limits, HTTP1_HEAD_TOO_LARGE);

@@ -109,7 +109,7 @@ struct http1_head {
     uint8_t minor;        /* HTTP/1.minor: 0 or 1 (a higher one is taken for 1, RFC 9110 §2.5) */
     bool close;           /* Connection: close */
     bool keep_alive;      /* Connection: keep-alive */
-    bool upgrade;         /* Connection: upgrade, with an Upgrade field */
+    bool upgrade;         /* an Upgrade field that names something; of a request, Connection too */
     bool expect_continue; /* Expect: 100-continue in an HTTP/1.1 request */
     bool te_trailers;     /* TE lists trailers */
     enum http1_body body;

@@ -245,13 +245,14 @@ static enum fetch_state await_response(struct fetch *fetch)
     return FETCH_WAIT;
 }
 
-/* 1xx: passed on; 101 changes everything. */
+/* 1xx: passed on; 101 changes everything, and says to what (RFC 9110 §15.2.2). */
 static enum fetch_state take_interim(struct fetch *fetch)
 {
     struct appender block = fetch_scratch(fetch);
     bool upgraded = fetch->head.status == 101;
 
-    if ((upgraded && (!fetch->upgrade || (fetch->has_body && !fetch->body_sent))) ||
+    if ((upgraded &&
+         (!fetch->upgrade || !fetch->head.upgrade || (fetch->has_body && !fetch->body_sent))) ||
         ++fetch->interims > INTERIMS_MAX)
         return fetch_fail(fetch, LOCAL_ORIGIN_MALFORMED);
     if (!forward_interim_block(&fetch->head, upgraded, &block))

@@ -257,13 +257,13 @@ def test_a_system_call_fails_once(faulty, way):
 
 # Of a miss: status, detail in Cache-Status, what is logged.
 TOLD = {
-    "connect@origin=ECONNREFUSED*1": (502, "connect-failed", None),
-    "connect@origin=ETIMEDOUT*1": (502, "connect-failed", None),
-    "getsockopt@origin=EHOSTUNREACH*1": (502, "connect-failed", None),
-    "socket=EMFILE*1": (502, "connect-failed", None),
-    "sendmsg@origin=EPIPE*1": (502, "origin-closed", None),
+    "connect@origin=ECONNREFUSED*1": (502, "connect-failed", "the origin could not be reached (Connection refused); answered 502"),
+    "connect@origin=ETIMEDOUT*1": (502, "connect-failed", "the origin could not be reached (Connection timed out); answered 502"),
+    "getsockopt@origin=EHOSTUNREACH*1": (502, "connect-failed", "the origin could not be reached (No route to host); answered 502"),
+    "socket=EMFILE*1": (502, "connect-failed", "the origin could not be reached (Too many open files); answered 502"),
+    "sendmsg@origin=EPIPE*1": (502, "origin-closed", "the origin closed the connection without an answer; answered 502"),
     "sendmsg@origin=ENOBUFS*1": (503, "overloaded", "out of memory while answering a request; it gets 503"),
-    "recv@origin=ECONNRESET*1": (502, "origin-closed", None),
+    "recv@origin=ECONNRESET*1": (502, "origin-closed", "the origin closed the connection without an answer; answered 502"),
     "epoll_ctl@origin=ENOSPC*1": (503, "overloaded", "out of memory while answering a request; it gets 503"),
     "recv@client=ECONNRESET*1": (None, None, None),
     "epoll_ctl@client=ENOMEM*1": (None, None, None),
@@ -285,11 +285,11 @@ def test_what_a_failure_looks_like(start, rule):
     assert (response.status if response else None) == status
     if detail:
         assert response.cache_status()["detail"] == detail
-        assert weir.stats()["requests"]["status"]["5xx"] == 1
+        weir.wait_stats(lambda stats: stats["requests"]["status"]["5xx"] == 1)
     if line:
         assert line in weir.stderr()
     if "accept4" in rule:
-        assert weir.stats()["connections"]["accept_paused"] == 1
+        weir.wait_stats(lambda stats: stats["connections"]["accept_paused"] == 1)
     weir.orders.off()
     assert weir.get("/miss/told").body == BODY
 

@@ -12,9 +12,9 @@ source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build_packages=(gcc clang make autoconf automake pkg-config libevent-dev libssl-dev libxxhash-dev
                 libyaml-dev libjansson-dev libc-ares-dev libjemalloc-dev
                 libgoogle-perftools-dev libdw-dev)
-test_packages=(libcmocka-dev python3 python3-pytest python3-yaml libclang-rt-14-dev curl golang-go)
+test_packages=(libcmocka-dev python3 python3-pytest python3-yaml libclang-rt-14-dev curl prometheus golang-go)
 bench_packages=(wrk nginx-light haproxy varnish valgrind)
-bench_services=(nginx haproxy varnish varnishncsa)
+idle_services=(nginx haproxy varnish varnishncsa prometheus prometheus-node-exporter)
 
 say() { printf 'autogen: %s\n' "$*"; }
 die() { printf 'autogen: %s\n' "$*" >&2; exit 1; }
@@ -62,12 +62,12 @@ install_dependencies() {
     fi
     say "installing ${missing[*]}"
 
-    # The benchmark's peers are wanted as programs. RUNLEVEL keeps init scripts from starting them,
+    # The benchmark's peers and Prometheus are wanted as programs. RUNLEVEL keeps init scripts from starting them,
     # the mask does it where systemd runs; services that were there before are left alone.
     local -a fresh=()
     local service
     if [ -d /run/systemd/system ]; then
-        for service in "${bench_services[@]}"; do
+        for service in "${idle_services[@]}"; do
             systemctl cat "$service.service" >/dev/null 2>&1 || fresh+=("$service.service")
         done
     fi
@@ -80,7 +80,10 @@ install_dependencies() {
     quietly "${apt[@]}" install -y --no-install-recommends "${missing[@]}" || status=$?
     if [ "${#fresh[@]}" -ne 0 ]; then
         quietly "${as_root[@]}" systemctl --runtime unmask "${fresh[@]}" || true
-        quietly "${as_root[@]}" systemctl disable "${fresh[@]}" || true
+        # One by one: not all of them have come.
+        for service in "${fresh[@]}"; do
+            quietly "${as_root[@]}" systemctl disable "$service" 2>/dev/null || true
+        done
     fi
     [ "$status" -eq 0 ] || die "apt-get could not install ${missing[*]}"
 }

@@ -102,6 +102,71 @@ bool str_to_u64(struct str s, uint64_t max, uint64_t *out);
  * empty ones; commas inside quoted strings do not separate. False at the end. */
 bool str_list_next(struct str *rest, struct str *element);
 
+/* The same for a list of tokens, in which a quote is nothing but an illegal byte: every comma
+ * separates. */
+bool str_tokens_next(struct str *rest, struct str *element);
+
+/* How many bytes there are before the first that is not printable ASCII, or is a quote or a
+ * backslash. Behind the last one, STR_PLAIN_MARGIN can be read. */
+size_t str_plain_run(const char *at, size_t len);
+#define STR_PLAIN_MARGIN 16
+
+/* ---- bytes written where there is room for all of them: for lines of logs ---- */
+
+extern const char str_digit_pairs[201]; /* "000102...99" */
+
+/* At most 20 digits. Returns their end. */
+char *put_u64_large(char *at, uint64_t value);
+static inline char *put_u64(char *at, uint64_t value)
+{
+    if (value < 10) {
+        *at = (char)('0' + value);
+        return at + 1;
+    }
+    if (value < 100) {
+        memcpy(at, str_digit_pairs + value * 2, 2);
+        return at + 2;
+    }
+    if (value < 1000) {
+        *at = (char)('0' + value / 100);
+        memcpy(at + 1, str_digit_pairs + value % 100 * 2, 2);
+        return at + 3;
+    }
+    if (value < 10000) {
+        memcpy(at, str_digit_pairs + value / 100 * 2, 2);
+        memcpy(at + 2, str_digit_pairs + value % 100 * 2, 2);
+        return at + 4;
+    }
+    return put_u64_large(at, value);
+}
+
+/* Short ones without a call. Returns the end. */
+static inline char *put_str(char *at, struct str s)
+{
+    const char *from = s.ptr;
+    size_t len = s.len;
+
+    if (len > 32) {
+        memcpy(at, from, len);
+    } else if (len >= 16) {
+        memcpy(at, from, 16);
+        memcpy(at + len - 16, from + len - 16, 16);
+    } else if (len >= 8) {
+        memcpy(at, from, 8);
+        memcpy(at + len - 8, from + len - 8, 8);
+    } else if (len >= 4) {
+        memcpy(at, from, 4);
+        memcpy(at + len - 4, from + len - 4, 4);
+    } else {
+        for (size_t i = 0; i < len; i++)
+            at[i] = from[i];
+    }
+    return at + len;
+}
+
+#define put_lit(at, literal)                                                                       \
+    ((char *)memcpy((at), "" literal, sizeof(literal) - 1) + sizeof(literal) - 1)
+
 /* ---- appender: bytes written into a buffer of fixed size ------------------------------------- */
 
 struct appender {
@@ -344,6 +409,12 @@ struct histogram {
 void histogram_add(struct histogram *h, uint64_t value);
 /* Adds from's counts to into's; `from` may be written meanwhile, `into` belongs to the caller. */
 void histogram_merge(struct histogram *into, const struct histogram *from);
+/* The largest value that shares a bucket with this one. */
+uint64_t histogram_bound(uint64_t value);
+/* How many values are not above each of these bounds: exact for what histogram_bound() gives. The
+ * bounds ascend. */
+void histogram_count_below(const struct histogram *h, const uint64_t *bounds, unsigned count,
+                           uint64_t *counts);
 /* The value below or at which the share q (0 to 1) of all values lies; 0 when empty. */
 uint64_t histogram_quantile(const struct histogram *h, double q);
 
@@ -355,6 +426,7 @@ enum log_level {
     LOG_WARN_LEVEL,
     LOG_ERROR_LEVEL
 };
+#define LOG_LEVELS (LOG_ERROR_LEVEL + 1)
 
 /* Before threads start, and after a reload: below `level` nothing is written. */
 void log_set_level(enum log_level level);
@@ -366,14 +438,32 @@ void log_write(enum log_level level, const char *format, ...) __attribute__((for
 #define log_warn(...) log_write(LOG_WARN_LEVEL, __VA_ARGS__)
 #define log_error(...) log_write(LOG_ERROR_LEVEL, __VA_ARGS__)
 
-/* For a line that thousands may cause within a moment: at most one a second is written, and the
- * next tells how many were held back. One thread's; zero it to start. */
-struct log_pace {
-    int64_t next_ms;
-    unsigned held_back;
+/* A kind of line that peers cause, maybe thousands in a moment: LOG_BURST of them a second are
+ * written, the others counted. Each count is told, with the kind's next line or by
+ * log_tell_held_back(). Static, as it is never forgotten again; visible for that. */
+struct log_kind {
+    const char *what; /* what the lines are about, for the telling: "sending responses" */
+    enum log_level level;
+    /* atomics */
+    _Atomic uint64_t window; /* the second of the last line, and how many have been written in it */
+    atomic_uint held_back;   /* and not yet told */
+    atomic_bool listed;
+    struct log_kind *next; /* fixed once it is listed */
 };
-void log_write_paced(struct log_pace *pace, int64_t now_ms, enum log_level level,
-                     const char *format, ...) __attribute__((format(printf, 4, 5)));
+#define LOG_BURST 10
+
+/* Any thread. */
+void log_write_paced(struct log_kind *kind, int64_t now_ms, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Main thread, once a second, and with INT64_MAX at the end: a line for each kind of which lines
+ * were held back and nothing has been written since the second before. */
+void log_tell_held_back(int64_t now_ms);
+
+/* Lines since the start. */
+struct log_counts {
+    uint64_t written, held_back;
+};
+struct log_counts log_count(enum log_level level);
 
 /* ---- fields: the one shape of HTTP that every room shares ---- */
 
@@ -415,6 +505,7 @@ void log_write_paced(struct log_pace *pace, int64_t now_ms, enum log_level level
     X(SET_COOKIE, "Set-Cookie")                                                                    \
     X(TE, "TE")                                                                                    \
     X(TRACEPARENT, "traceparent")                                                                  \
+    X(TRACESTATE, "tracestate")                                                                    \
     X(TRAILER, "Trailer")                                                                          \
     X(TRANSFER_ENCODING, "Transfer-Encoding")                                                      \
     X(UPGRADE, "Upgrade")                                                                          \
@@ -423,7 +514,8 @@ void log_write_paced(struct log_pace *pace, int64_t now_ms, enum log_level level
     X(VIA, "Via")                                                                                  \
     X(X_FORWARDED_FOR, "X-Forwarded-For")                                                          \
     X(X_FORWARDED_HOST, "X-Forwarded-Host")                                                        \
-    X(X_FORWARDED_PROTO, "X-Forwarded-Proto")
+    X(X_FORWARDED_PROTO, "X-Forwarded-Proto")                                                      \
+    X(X_REQUEST_ID, "X-Request-ID")
 
 enum field_id {
     FIELD_OTHER,

@@ -155,7 +155,7 @@ bool fields_named_in_connection(struct fields fields, struct str name)
         if (fields.list[i].id != FIELD_CONNECTION)
             continue;
         struct str rest = field_value(&fields.list[i]), option;
-        while (str_list_next(&rest, &option)) {
+        while (str_tokens_next(&rest, &option)) {
             if (str_equal_nocase(option, name))
                 return true;
         }

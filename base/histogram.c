@@ -45,6 +45,8 @@ void histogram_add(struct histogram *h, uint64_t value)
 void histogram_merge(struct histogram *into, const struct histogram *from)
 {
     uint64_t count = 0;
+    if (cell_read(&from->count) == 0)
+        return;
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
         uint64_t n = cell_read(&from->buckets[i]);
         if (n > 0)
@@ -56,6 +58,23 @@ void histogram_merge(struct histogram *into, const struct histogram *from)
     uint64_t max = cell_read(&from->max);
     if (max > cell_read(&into->max))
         atomic_store_explicit(&into->max, max, memory_order_relaxed);
+}
+
+uint64_t histogram_bound(uint64_t value)
+{
+    return bucket_end(bucket_of(value));
+}
+
+void histogram_count_below(const struct histogram *h, const uint64_t *bounds, unsigned count,
+                           uint64_t *counts)
+{
+    uint64_t seen = 0;
+    unsigned bucket = 0;
+    for (unsigned i = 0; i < count; i++) {
+        for (; bucket < HISTOGRAM_BUCKETS && bucket_end(bucket) <= bounds[i]; bucket++)
+            seen += cell_read(&h->buckets[bucket]);
+        counts[i] = seen;
+    }
 }
 
 uint64_t histogram_quantile(const struct histogram *h, double q)

@@ -11,6 +11,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 bool str_equal_nocase(struct str a, struct str b)
 {
@@ -70,10 +73,17 @@ static size_t find_separator(struct str s)
     return s.len;
 }
 
-bool str_list_next(struct str *rest, struct str *element)
+static size_t find_comma(struct str s)
+{
+    const char *comma = s.len > 0 ? memchr(s.ptr, ',', s.len) : NULL;
+    return comma ? (size_t)(comma - s.ptr) : s.len;
+}
+
+static inline bool next_element(struct str *rest, struct str *element,
+                                size_t (*find_end)(struct str))
 {
     while (rest->len > 0) {
-        size_t len = find_separator(*rest);
+        size_t len = find_end(*rest);
         size_t taken = len < rest->len ? len + 1 : len;
         *element = str_trim(str_of(rest->ptr, len));
         rest->ptr += taken;
@@ -84,26 +94,43 @@ bool str_list_next(struct str *rest, struct str *element)
     return false;
 }
 
-void append_u64(struct appender *a, uint64_t value)
+bool str_list_next(struct str *rest, struct str *element)
 {
-    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
-                                "25262728293031323334353637383940414243444546474849"
-                                "50515253545556575859606162636465666768697071727374"
-                                "75767778798081828384858687888990919293949596979899";
+    return next_element(rest, element, find_separator);
+}
+
+bool str_tokens_next(struct str *rest, struct str *element)
+{
+    return next_element(rest, element, find_comma);
+}
+
+const char str_digit_pairs[201] = "00010203040506070809101112131415161718192021222324"
+                                  "25262728293031323334353637383940414243444546474849"
+                                  "50515253545556575859606162636465666768697071727374"
+                                  "75767778798081828384858687888990919293949596979899";
+
+char *put_u64_large(char *at, uint64_t value)
+{
     char digits[20];
     char *p = digits + sizeof digits;
     while (value >= 100) {
         p -= 2;
-        memcpy(p, pairs + value % 100 * 2, 2);
+        memcpy(p, str_digit_pairs + value % 100 * 2, 2);
         value /= 100;
     }
     if (value >= 10) {
         p -= 2;
-        memcpy(p, pairs + value * 2, 2);
+        memcpy(p, str_digit_pairs + value * 2, 2);
     } else {
         *--p = (char)('0' + value);
     }
-    append(a, p, (size_t)(digits + sizeof digits - p));
+    return put_str(at, str_of(p, (size_t)(digits + sizeof digits - p)));
+}
+
+void append_u64(struct appender *a, uint64_t value)
+{
+    char digits[20];
+    append(a, digits, (size_t)(put_u64(digits, value) - digits));
 }
 
 static const char hex_digits[] = "0123456789abcdef";
@@ -164,6 +191,31 @@ static size_t utf8_sequence(struct str s)
             return 0;
     }
     return len;
+}
+
+size_t str_plain_run(const char *at, size_t len)
+{
+#ifdef __SSE2__
+    for (size_t i = 0; i < len; i += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(at + i));
+        /* The comparison is signed: bytes from 0x80 on are below SP. */
+        __m128i outside = _mm_or_si128(_mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20)),
+                                       _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)));
+        __m128i special = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')),
+                                       _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
+        unsigned found = (unsigned)_mm_movemask_epi8(_mm_or_si128(outside, special));
+        if (len - i < 16)
+            found &= (1u << (len - i)) - 1;
+        if (found)
+            return i + (size_t)__builtin_ctz(found);
+    }
+    return len;
+#else
+    size_t i = 0;
+    while (i < len && at[i] >= 0x20 && at[i] < 0x7f && at[i] != '"' && at[i] != '\\')
+        i++;
+    return i;
+#endif
 }
 
 static void append_json_escape(struct appender *a, unsigned char c)

@@ -150,7 +150,7 @@ struct cache_key {
 };
 
 /* Writes the key's text: scheme, host in lower case without default port and final dot, target as
- * sent. */
+ * sent, and a "/" where it has no path. */
 void cache_key_write(struct appender *out, struct str scheme, struct str authority,
                      struct str target);
 /* Fills in the hashes; the secret is the cache's own, drawn at start. */

@@ -50,6 +50,8 @@ void cache_key_write(struct appender *out, struct str scheme, struct str authori
         append_lit(out, ":");
         append_str(out, port);
     }
+    if (target.len == 0 || target.ptr[0] == '?')
+        append_lit(out, "/");
     append_str(out, target);
 }
 
@@ -92,12 +94,6 @@ bool cache_key_from_url(struct str url, struct appender *out)
     /* What follows an @ would be taken for the host by some and not by others. */
     if (host.len == 0 || memchr(authority.ptr, '@', authority.len) != NULL)
         return false;
-    size_t before = out->len;
-    if (target.len == 0 || target.ptr[0] == '?') {
-        cache_key_write(out, scheme, authority, STR("/"));
-        append_str(out, target);
-    } else {
-        cache_key_write(out, scheme, authority, target);
-    }
-    return !out->overflow && out->len > before;
+    cache_key_write(out, scheme, authority, target);
+    return !out->overflow;
 }

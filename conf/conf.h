@@ -112,9 +112,21 @@ enum conf_log_format {
     CONF_LOG_COMBINED
 };
 
+/* What this process may use of its machine, and what "auto" makes of it. */
+struct conf_machine {
+    unsigned cpus;
+    const char *cpus_limited_by;   /* "affinity", "cgroup" or "none"; static */
+    uint64_t cpu_quota_millis;     /* the cgroup's, in thousandths of a CPU; UINT64_MAX: none */
+    uint64_t memory_bytes;         /* 0: not known */
+    const char *memory_limited_by; /* "cgroup" or "none"; static */
+    unsigned auto_workers;
+    uint64_t auto_cache_memory;
+};
+
 struct conf {
     unsigned magic;
     const char *path; /* the file, or NULL */
+    struct conf_machine machine;
     unsigned workers; /* resolved: never 0 */
     struct conf_listen *listen;
     unsigned listen_count;
@@ -126,8 +138,10 @@ struct conf {
     struct conf_route *routes;
     unsigned routes_count;
     struct conf_limits limits;
-    const char *access_log_path; /* "stdout" or a path */
+    const char *access_log_path; /* "stdout", "stderr" or a path */
     enum conf_log_format access_log_format;
+    const char *slow_log_path;     /* likewise */
+    int64_t slow_log_threshold_ms; /* 0: no slow log */
     enum log_level error_log_level;
 
     atomic_uint refs;
@@ -184,5 +198,7 @@ size_t conf_path_normalise(struct str path, char *out);
 
 /* What `weir check` prints for a good file: the effective settings, one per line. */
 void conf_print(const struct conf *conf, FILE *out);
+/* What it prints besides: what was found on this machine, as comments. */
+void conf_print_machine(const struct conf *conf, FILE *out);
 
 #endif

@@ -101,6 +101,10 @@ _Static_assert(sizeof(size_t) == sizeof(uint64_t), "sizes are read as 64 bits");
       "where one line per request is written")                                                     \
     X("access_log.format", LOG_FORMAT, conf, access_log_format, 0, 0, "none",                      \
       "json, combined (as Apache and nginx write it), or none for no access log")                  \
+    X("slow_log.path", LOG_PATH, conf, slow_log_path, 0, 0, "stderr",                              \
+      "where a line is written for each request that took long, as JSON")                          \
+    X("slow_log.threshold", TIME, conf, slow_log_threshold_ms, 0, YEAR_MS, "0s",                   \
+      "how long is long; 0s is no slow log")                                                       \
     X("error_log.level", LOG_LEVEL, conf, error_log_level, 0, 0, "info",                           \
       "least level that is written to stderr")
 

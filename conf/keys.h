@@ -22,7 +22,7 @@
     X(BOOL, "true or false", bool)                                                                 \
     X(ADDRESS, "address", address)                                                                 \
     X(TOKEN_FILE, "path of a file", token_file)                                                    \
-    X(LOG_PATH, "stdout, or path of a file", log_path)                                             \
+    X(LOG_PATH, "stdout, stderr, or path of a file", log_path)                                     \
     X(LOG_FORMAT, "none, json or combined", log_format)                                            \
     X(LOG_LEVEL, "debug, info, warn or error", log_level)                                          \
     X(SERVERS, "list of URLs", servers)                                                            \

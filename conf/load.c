@@ -9,6 +9,7 @@
  */
 #include "conf/keys.h"
 #include "conf/machine.h"
+#include "conf/units.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -69,19 +70,26 @@ static void set_defaults(struct loader *loader, struct target *target)
     }
 }
 
+/* Rounded down to a size that reads well. */
+static uint64_t in_whole_steps(uint64_t bytes)
+{
+    return bytes & ~(MEMORY_STEP - 1);
+}
+
 /* What "auto" stands for on this machine. */
 static void resolve_auto(struct loader *loader)
 {
     struct conf *conf = loader->conf;
+    struct conf_machine *machine = &conf->machine;
     struct mark mark;
-    if (conf->workers == 0) {
-        unsigned cpus = machine_cpus();
-        conf->workers = cpus < WORKERS_MAX ? cpus : WORKERS_MAX;
-    }
-    if (conf->cache_memory == 0) {
-        uint64_t quarter = machine_memory_bytes() / 4;
-        conf->cache_memory = quarter > MEMORY_LEAST ? quarter & ~(MEMORY_STEP - 1) : MEMORY_LEAST;
-    }
+    machine_read(MACHINE_PROC_CGROUP, MACHINE_SYS_CGROUP, machine);
+    uint64_t quarter = machine->memory_bytes / 4;
+    machine->auto_workers = machine->cpus < WORKERS_MAX ? machine->cpus : WORKERS_MAX;
+    machine->auto_cache_memory = quarter > MEMORY_LEAST ? in_whole_steps(quarter) : MEMORY_LEAST;
+    if (conf->workers == 0)
+        conf->workers = machine->auto_workers;
+    if (conf->cache_memory == 0)
+        conf->cache_memory = machine->auto_cache_memory;
     if (conf->cache_max_object > conf->cache_memory &&
         !loader_mark(loader, conf, "cache.max_object", &mark))
         conf->cache_max_object = conf->cache_memory;
@@ -449,4 +457,19 @@ void conf_print(const struct conf *conf, FILE *out)
                 print_element(collection, element + n * collection->element_bytes, n, out);
         }
     }
+}
+
+void conf_print_machine(const struct conf *conf, FILE *out)
+{
+    const struct conf_machine *machine = &conf->machine;
+    char size[UNITS_BYTES];
+    fprintf(out, "# this machine: cpus %u (limited by: %s", machine->cpus,
+            machine->cpus_limited_by);
+    if (machine->cpu_quota_millis != UINT64_MAX)
+        fprintf(out, "; quota of the cgroup: %.3f", (double)machine->cpu_quota_millis / 1000);
+    fprintf(out, "), memory %s (limited by: %s)\n",
+            units_format_size(size, in_whole_steps(machine->memory_bytes)),
+            machine->memory_limited_by);
+    fprintf(out, "# auto is here: workers %u, cache.memory %s\n", machine->auto_workers,
+            units_format_size(size, machine->auto_cache_memory));
 }

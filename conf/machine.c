@@ -15,9 +15,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define PROC_CGROUP "/proc/self/cgroup"
-#define SYS_CGROUP "/sys/fs/cgroup"
-
 /* The limit that one group's folder sets, or UINT64_MAX. */
 typedef uint64_t read_limit(const char *folder);
 
@@ -157,23 +154,33 @@ uint64_t machine_cgroup_memory_bytes(const char *proc, const char *sys)
     return find_limit(proc, sys, "memory", read_memory_v2, read_memory_v1);
 }
 
-unsigned machine_cpus(void)
+static void read_cpus(struct conf_machine *out)
 {
     cpu_set_t set;
-    long cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : -1;
-    if (cpus < 1)
-        cpus = sysconf(_SC_NPROCESSORS_ONLN); /* more CPUs than the mask has room for */
-    if (cpus < 1)
-        cpus = 1;
-    uint64_t millis = machine_cgroup_cpu_millis(PROC_CGROUP, SYS_CGROUP);
-    if (millis < (uint64_t)cpus * 1000)
-        cpus = (long)((millis + 999) / 1000);
-    return (unsigned)cpus;
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    long usable = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : -1;
+
+    if (usable < 1)
+        usable = online; /* more CPUs than the mask has room for */
+    out->cpus = usable < 1 ? 1 : (unsigned)usable;
+    out->cpus_limited_by = usable < online ? "affinity" : "none";
+    if (out->cpu_quota_millis < (uint64_t)out->cpus * 1000) {
+        out->cpus = (unsigned)((out->cpu_quota_millis + 999) / 1000);
+        out->cpus_limited_by = "cgroup";
+    }
 }
 
-uint64_t machine_memory_bytes(void)
+void machine_read(const char *proc, const char *sys, struct conf_machine *out)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    uint64_t machine = pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
-    return min_u64(machine, machine_cgroup_memory_bytes(PROC_CGROUP, SYS_CGROUP));
+    uint64_t limit = machine_cgroup_memory_bytes(proc, sys);
+
+    out->cpu_quota_millis = machine_cgroup_cpu_millis(proc, sys);
+    read_cpus(out);
+    out->memory_bytes = pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
+    out->memory_limited_by = "none";
+    if (limit < out->memory_bytes) {
+        out->memory_bytes = limit;
+        out->memory_limited_by = "cgroup";
+    }
 }

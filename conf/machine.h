@@ -2,16 +2,18 @@
 #ifndef WEIR_CONF_MACHINE_H
 #define WEIR_CONF_MACHINE_H
 
-#include "base/base.h"
+#include "conf/conf.h"
 
-/* CPUs of the affinity mask, or of the cgroup's quota (rounded up) where that is less; at least 1.
- * */
-unsigned machine_cpus(void);
-/* Bytes of memory, or of the cgroup's limit where that is less. */
-uint64_t machine_memory_bytes(void);
+#define MACHINE_PROC_CGROUP "/proc/self/cgroup"
+#define MACHINE_SYS_CGROUP "/sys/fs/cgroup"
 
-/* The same limits as set in the tree of files below `sys`, for the groups that the file `proc`
- * lists (/proc/self/cgroup); UINT64_MAX without one. CPUs come in thousandths. */
+/* All of *out but what "auto" makes of it. CPUs: of the affinity mask, or of the cgroup's quota
+ * (rounded up) where that is less; at least 1. Memory: the machine's, or the cgroup's limit where
+ * that is less. Which groups are the process's is in the file `proc`, their limits in the tree
+ * below `sys`. */
+void machine_read(const char *proc, const char *sys, struct conf_machine *out);
+
+/* The cgroup's limits alone; UINT64_MAX without one. CPUs come in thousandths. */
 uint64_t machine_cgroup_cpu_millis(const char *proc, const char *sys);
 uint64_t machine_cgroup_memory_bytes(const char *proc, const char *sys);
 

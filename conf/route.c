@@ -81,6 +81,16 @@ static bool is_escape(struct str path, size_t at)
            hex_value(path.ptr[at + 2]) >= 0;
 }
 
+/* A percent sign that begins no escape: what is decoded behind it must not make one of it, or the
+ * normal form would have another one. */
+static bool would_make_escape(const char *out, size_t len, int c)
+{
+    if (len >= 1 && out[len - 1] == '%')
+        return true;
+    return len >= 2 && out[len - 2] == '%' && hex_value(out[len - 1]) >= 0 &&
+           hex_value((char)c) >= 0;
+}
+
 static size_t decode_unreserved(struct str path, char *out)
 {
     size_t len = 0;
@@ -90,7 +100,7 @@ static size_t decode_unreserved(struct str path, char *out)
             continue;
         }
         int c = hex_value(path.ptr[i + 1]) * 16 + hex_value(path.ptr[i + 2]);
-        if (c < 0x80 && is_unreserved(c)) {
+        if (c < 0x80 && is_unreserved(c) && !would_make_escape(out, len, c)) {
             out[len++] = (char)c;
         } else {
             out[len++] = '%';

@@ -35,6 +35,7 @@ _Static_assert(sizeof(struct net_conn) <= 96, "an idle connection is dear: keep 
 
 static void on_socket(evutil_socket_t fd, short what, void *arg);
 static void on_watched(evutil_socket_t fd, short what, void *arg);
+static void post_drained(struct net_conn *conn);
 
 static void assign(struct net_conn *conn, short what)
 {
@@ -44,15 +45,31 @@ static void assign(struct net_conn *conn, short what)
         event_assign(conn->event, conn->loop->base, conn->fd, what, on_socket, conn);
 }
 
-static void watch(struct net_conn *conn, short what)
+/* What is not registered would wait for ever: without memory for it the connection is broken. */
+static bool add_event(struct net_conn *conn)
 {
-    assign(conn, what);
-    event_add(conn->event, NULL);
+    if (weir_likely(event_add(conn->event, NULL) == 0))
+        return true;
+    conn->error = ENOMEM;
+    return false;
 }
 
-static void watch_edges(struct net_conn *conn)
+static bool watch(struct net_conn *conn, short what)
 {
-    watch(conn, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST);
+    assign(conn, what);
+    return add_event(conn);
+}
+
+static bool watch_edges(struct net_conn *conn)
+{
+    return watch(conn, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST);
+}
+
+/* For who cannot return it: NET_FAILED follows. */
+static void fail_soon(struct net_conn *conn)
+{
+    conn->error = ENOMEM;
+    post_drained(conn);
 }
 
 static void finish_connect(struct net_conn *conn)
@@ -238,8 +255,7 @@ static void on_drained(struct mail *mail)
         bufferevent_disable(conn->bev, EV_WRITE);
         bufferevent_setfd(conn->bev, -1);
     }
-    watch_edges(conn);
-    conn->on_event(conn, NET_DRAINED);
+    conn->on_event(conn, watch_edges(conn) ? NET_DRAINED : NET_FAILED);
 }
 
 static void set_up(struct net_conn *conn, struct net_loop *loop, int fd,
@@ -259,7 +275,18 @@ void net_conn_open(struct net_conn *conn, struct net_loop *loop, int fd, struct 
     set_up(conn, loop, fd, on_event);
     forget(&loop->watches, fd);
     conn->event = storage;
-    watch_edges(conn);
+    if (!watch_edges(conn))
+        fail_soon(conn);
+}
+
+/* There is no memory to watch it. */
+static void give_up(struct net_conn *conn)
+{
+    if (conn->watch)
+        freelist_put(&conn->loop->watches.list, weir_take(&conn->watch));
+    close(conn->fd);
+    conn->fd = -1;
+    conn->error = ENOMEM;
 }
 
 bool net_conn_reopen(struct net_conn *conn, struct net_loop *loop, int fd, uint64_t id,
@@ -277,13 +304,10 @@ bool net_conn_reopen(struct net_conn *conn, struct net_loop *loop, int fd, uint6
     }
     if (kept)
         end_watch(&loop->watches, kept);
-    if (!lease_watch(conn)) {
-        conn->fd = -1;
-        close(fd);
-        return false;
-    }
-    watch_edges(conn);
-    return true;
+    if (lease_watch(conn) && watch_edges(conn))
+        return true;
+    give_up(conn);
+    return false;
 }
 
 int net_conn_connect(struct net_conn *conn, struct net_loop *loop,
@@ -308,14 +332,11 @@ int net_conn_connect(struct net_conn *conn, struct net_loop *loop,
     }
     conn->fd = fd;
     forget(&loop->watches, fd);
-    if (!lease_watch(conn)) {
-        conn->fd = -1;
-        conn->error = ENOMEM;
-        close(fd);
+    if (!lease_watch(conn) || !watch(conn, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST)) {
+        give_up(conn);
         return -1;
     }
     conn->connecting = true;
-    watch(conn, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST);
     return 0;
 }
 
@@ -362,8 +383,8 @@ void net_conn_shutdown(struct net_conn *conn)
 static void read_to_end(struct net_conn *conn)
 {
     conn->readable = conn->peer_closed;
-    if (weir_unlikely(conn->queued) && !conn->readable)
-        event_add(conn->event, NULL);
+    if (weir_unlikely(conn->queued) && !conn->readable && !add_event(conn))
+        fail_soon(conn);
 }
 
 ssize_t net_conn_recv(struct net_conn *conn, char *buffer, size_t cap)
@@ -459,29 +480,25 @@ static void on_bufferevent_event(struct bufferevent *bev, short what, void *arg)
 /* Hands the descriptor's output to a leased bufferevent. */
 static bool start_queue(struct net_conn *conn)
 {
-    if (!conn->bev && !(conn->bev = net_bufferevent_lease(&conn->loop->bufferevents))) {
-        conn->error = ENOMEM;
+    if (!conn->bev && !(conn->bev = net_bufferevent_lease(&conn->loop->bufferevents)))
         return false;
-    }
     event_del(conn->event);
     bufferevent_setfd(conn->bev, conn->fd);
     bufferevent_setcb(conn->bev, NULL, on_bufferevent_written, on_bufferevent_event, conn);
     bufferevent_set_max_single_write(conn->bev, SINGLE_WRITE_BYTES);
-    bufferevent_enable(conn->bev, EV_WRITE);
     conn->queued = true;
     assign(conn, EV_READ);
-    if (!conn->readable)
-        event_add(conn->event, NULL);
-    return true;
+    return conn->readable || add_event(conn);
 }
 
-static enum net_sent queue(struct net_conn *conn, const struct net_piece *pieces, unsigned count,
-                           size_t skip)
+/* False when memory is out, and then something may be missing from the output. */
+static bool queue_all(struct net_conn *conn, const struct net_piece *pieces, unsigned count,
+                      size_t skip)
 {
     struct evbuffer *output;
 
     if (!conn->queued && !start_queue(conn))
-        return NET_SENT_FAILED;
+        return false;
     output = bufferevent_get_output(conn->bev);
     for (unsigned i = 0; i < count; i++) {
         const char *ptr = pieces[i].ptr;
@@ -494,12 +511,20 @@ static enum net_sent queue(struct net_conn *conn, const struct net_piece *pieces
         failed = pieces[i].stable
                      ? evbuffer_add_reference(output, ptr + passed, len - passed, NULL, NULL)
                      : evbuffer_add(output, ptr + passed, len - passed);
-        if (failed) {
-            conn->error = ENOMEM;
-            return NET_SENT_FAILED;
-        }
+        if (failed)
+            return false;
     }
-    return NET_SENT_QUEUED;
+    /* Each time: that adding output has begun to write is nowhere to be seen. */
+    return bufferevent_enable(conn->bev, EV_WRITE) == 0;
+}
+
+static enum net_sent queue(struct net_conn *conn, const struct net_piece *pieces, unsigned count,
+                           size_t skip)
+{
+    if (queue_all(conn, pieces, count, skip))
+        return NET_SENT_QUEUED;
+    fail_soon(conn);
+    return NET_SENT_FAILED;
 }
 
 enum net_sent net_conn_send(struct net_conn *conn, const struct net_piece *pieces, unsigned count)
@@ -510,6 +535,8 @@ enum net_sent net_conn_send(struct net_conn *conn, const struct net_piece *piece
     ssize_t n;
 
     weir_assert(count <= MAX_PIECES && conn->fd >= 0);
+    if (weir_unlikely(conn->error))
+        return NET_SENT_FAILED; /* behind a gap nothing may follow */
     if (weir_unlikely(conn->queued))
         return queue(conn, pieces, count, 0);
     for (unsigned i = 0; i < count; i++) {
@@ -527,6 +554,8 @@ enum net_sent net_conn_send(struct net_conn *conn, const struct net_piece *piece
         return NET_SENT_ALL;
     if (n < 0 && errno != EAGAIN) {
         conn->error = errno;
+        if (errno == ENOBUFS || errno == ENOMEM)
+            fail_soon(conn); /* the other side knows nothing of it: no event would tell */
         return NET_SENT_FAILED;
     }
     return queue(conn, pieces, count, n < 0 ? 0 : (size_t)n);
@@ -548,18 +577,15 @@ size_t net_conn_untaken_bytes(const struct net_conn *conn)
 
 /* ---- addresses ---- */
 
-/* inet_ntop goes through sprintf, which every forwarded request would pay for. */
+/* inet_ntop goes through sprintf, which every forwarded or logged request would pay for. */
 static void ip4_text(const struct in_addr *ip, char out[NET_ADDRESS_TEXT])
 {
-    struct appender text = appender_on(out, NET_ADDRESS_TEXT - 1);
     const uint8_t *bytes = (const uint8_t *)ip;
 
     for (int i = 0; i < 4; i++) {
-        if (i > 0)
-            append_lit(&text, ".");
-        append_u64(&text, bytes[i]);
+        out = put_u64(out, bytes[i]);
+        *out++ = i < 3 ? '.' : '\0';
     }
-    out[text.len] = '\0';
 }
 
 void net_address_text(const struct sockaddr *address, char out[NET_ADDRESS_TEXT])

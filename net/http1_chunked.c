@@ -5,21 +5,82 @@
  * of that buffer and is never copied. Framing is read byte by byte, with all that has to be
  * remembered in 16 bytes.
  *
- *   SIZE → [EXTENSION_SPACE →] [EXTENSION →] SIZE_LF → DATA → DATA_CR → DATA_LF → SIZE
- *                                                    → `last`, behind the last chunk's line
+ *   SIZE → [extensions →] SIZE_LF → DATA → DATA_CR → DATA_LF → SIZE
+ *                                 → `last`, behind the last chunk's line
+ *
+ * Extensions mean nothing to Weir, but their grammar is held to: who ends a quoted one elsewhere
+ * would see another body.
  *
  * Owns nothing; any thread.
  */
+#include "net/http1_scan.h"
 #include "net/net.h"
 
 enum phase {
     SIZE,
-    EXTENSION_SPACE,
-    EXTENSION,
     SIZE_LF,
     DATA,
     DATA_CR,
-    DATA_LF
+    DATA_LF,
+    /* extensions: each is named after what has been read */
+    SPACE,
+    SEMICOLON,
+    NAME,
+    NAME_SPACE,
+    EQUALS,
+    TOKEN_VALUE,
+    QUOTED,
+    BACKSLASH,
+    QUOTED_VALUE,
+    PHASES
+};
+
+/* What a byte of an extension may be; each control but HTAB is a NOTHING. */
+enum kind {
+    IS_NOTHING,
+    IS_TOKEN,
+    IS_SPACE,
+    IS_SEMICOLON,
+    IS_EQUALS,
+    IS_QUOTE,
+    IS_BACKSLASH,
+    IS_CR,
+    IS_OTHER,
+    KINDS
+};
+
+/* *( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] ), RFC 9112 §7.1.1; where nothing
+ * stands it is refused. */
+static const uint8_t after[PHASES][KINDS] = {
+    [SIZE] = {[IS_SPACE] = SPACE, [IS_SEMICOLON] = SEMICOLON},
+    [SPACE] = {[IS_SPACE] = SPACE, [IS_SEMICOLON] = SEMICOLON},
+    [SEMICOLON] = {[IS_SPACE] = SEMICOLON, [IS_TOKEN] = NAME},
+    [NAME] = {[IS_TOKEN] = NAME,
+              [IS_SPACE] = NAME_SPACE,
+              [IS_EQUALS] = EQUALS,
+              [IS_SEMICOLON] = SEMICOLON,
+              [IS_CR] = SIZE_LF},
+    [NAME_SPACE] = {[IS_SPACE] = NAME_SPACE, [IS_EQUALS] = EQUALS, [IS_SEMICOLON] = SEMICOLON},
+    [EQUALS] = {[IS_SPACE] = EQUALS, [IS_TOKEN] = TOKEN_VALUE, [IS_QUOTE] = QUOTED},
+    [TOKEN_VALUE] = {[IS_TOKEN] = TOKEN_VALUE,
+                     [IS_SPACE] = SPACE,
+                     [IS_SEMICOLON] = SEMICOLON,
+                     [IS_CR] = SIZE_LF},
+    [QUOTED] = {[IS_TOKEN] = QUOTED,
+                [IS_SPACE] = QUOTED,
+                [IS_SEMICOLON] = QUOTED,
+                [IS_EQUALS] = QUOTED,
+                [IS_OTHER] = QUOTED,
+                [IS_BACKSLASH] = BACKSLASH,
+                [IS_QUOTE] = QUOTED_VALUE},
+    [BACKSLASH] = {[IS_TOKEN] = QUOTED,
+                   [IS_SPACE] = QUOTED,
+                   [IS_SEMICOLON] = QUOTED,
+                   [IS_EQUALS] = QUOTED,
+                   [IS_OTHER] = QUOTED,
+                   [IS_BACKSLASH] = QUOTED,
+                   [IS_QUOTE] = QUOTED},
+    [QUOTED_VALUE] = {[IS_SPACE] = SPACE, [IS_SEMICOLON] = SEMICOLON, [IS_CR] = SIZE_LF},
 };
 
 #define SIZE_DIGITS 16
@@ -33,30 +94,37 @@ static int hex_digit(unsigned char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static enum http1_error end_size(struct http1_chunked *chunked, unsigned char c)
+static enum kind identify(unsigned char c)
 {
-    if (c == '\n')
-        return HTTP1_BARE_LF;
-    chunked->phase = SIZE_LF;
-    return HTTP1_OK;
+    switch (c) {
+    case ' ':
+    case '\t':
+        return IS_SPACE;
+    case ';':
+        return IS_SEMICOLON;
+    case '=':
+        return IS_EQUALS;
+    case '"':
+        return IS_QUOTE;
+    case '\\':
+        return IS_BACKSLASH;
+    case '\r':
+        return IS_CR;
+    default:
+        if (http1_classes[c] & HTTP1_CLASS_TOKEN)
+            return IS_TOKEN;
+        return http1_classes[c] & HTTP1_CLASS_VALUE ? IS_OTHER : IS_NOTHING;
+    }
 }
 
 static enum http1_error read_extension(struct http1_chunked *chunked, unsigned char c)
 {
-    if (c == '\r' || c == '\n') {
-        /* White space that no extension follows is not in the grammar. */
-        if (chunked->phase == EXTENSION_SPACE && c == '\r')
-            return HTTP1_CHUNK_BAD_EXTENSION;
-        return end_size(chunked, c);
-    }
-    if ((c < 0x20 && c != '\t') || c == 0x7f || ++chunked->extension_bytes > EXTENSION_BYTES)
+    if (c == '\n')
+        return HTTP1_BARE_LF;
+    uint8_t phase = after[chunked->phase][identify(c)];
+    if (phase == 0 || (phase != SIZE_LF && ++chunked->extension_bytes > EXTENSION_BYTES))
         return HTTP1_CHUNK_BAD_EXTENSION;
-    if (chunked->phase == EXTENSION)
-        return HTTP1_OK;
-    if (c == ';')
-        chunked->phase = EXTENSION;
-    else if (c != ' ' && c != '\t')
-        return HTTP1_CHUNK_BAD_EXTENSION;
+    chunked->phase = phase;
     return HTTP1_OK;
 }
 
@@ -72,11 +140,14 @@ static enum http1_error read_size(struct http1_chunked *chunked, unsigned char c
     }
     if (chunked->digits == 0)
         return HTTP1_CHUNK_BAD_SIZE;
-    if (c == '\r' || c == '\n')
-        return end_size(chunked, c);
+    if (c == '\n')
+        return HTTP1_BARE_LF;
+    if (c == '\r') {
+        chunked->phase = SIZE_LF;
+        return HTTP1_OK;
+    }
     if (c != ';' && c != ' ' && c != '\t')
         return HTTP1_CHUNK_BAD_SIZE;
-    chunked->phase = EXTENSION_SPACE;
     return read_extension(chunked, c);
 }
 
@@ -85,9 +156,6 @@ static enum http1_error read_framing(struct http1_chunked *chunked, unsigned cha
     switch ((enum phase)chunked->phase) {
     case SIZE:
         return read_size(chunked, c);
-    case EXTENSION_SPACE:
-    case EXTENSION:
-        return read_extension(chunked, c);
     case SIZE_LF:
         if (c != '\n')
             return HTTP1_BARE_CR;
@@ -104,6 +172,18 @@ static enum http1_error read_framing(struct http1_chunked *chunked, unsigned cha
     case DATA_LF:
         chunked->phase = SIZE;
         return c == '\n' ? HTTP1_OK : HTTP1_CHUNK_BAD_END;
+    case SPACE:
+    case SEMICOLON:
+    case NAME:
+    case NAME_SPACE:
+    case EQUALS:
+    case TOKEN_VALUE:
+    case QUOTED:
+    case BACKSLASH:
+    case QUOTED_VALUE:
+        return read_extension(chunked, c);
+    case PHASES:
+        break;
     }
     weir_assert(!"data is not framing");
     return HTTP1_OK;

@@ -72,7 +72,7 @@ static void note_connection(struct http1_head *head, struct str value)
         head->keep_alive = true;
         return;
     }
-    while (str_list_next(&value, &option)) {
+    while (str_tokens_next(&value, &option)) {
         if (str_equal_nocase(option, STR("close")))
             head->close = true;
         else if (str_equal_nocase(option, STR("keep-alive")))
@@ -92,6 +92,16 @@ static bool lists(struct str value, struct str what)
     return false;
 }
 
+static void note_upgrade(struct http1_head *head, struct str value)
+{
+    struct str protocol;
+    head->seen |= HTTP1_SEEN_UPGRADE;
+    while (str_tokens_next(&value, &protocol)) {
+        if (str_equal_nocase(protocol, STR("h2c")))
+            head->seen |= HTTP1_SEEN_H2C;
+    }
+}
+
 static enum http1_error note_field(struct http1_head *head, const struct field *field,
                                    const char *floor)
 {
@@ -107,7 +117,7 @@ static enum http1_error note_field(struct http1_head *head, const struct field *
         note_connection(head, value);
         break;
     case FIELD_UPGRADE:
-        head->seen |= HTTP1_SEEN_UPGRADE;
+        note_upgrade(head, value);
         break;
     case FIELD_EXPECT:
         /* An HTTP/1.0 client does not wait, RFC 9110 §10.1.1. */

@@ -31,7 +31,8 @@ enum {
     HTTP1_SEEN_HOST = 1,
     HTTP1_SEEN_CODING = 2,
     HTTP1_SEEN_UPGRADE = 4,
-    HTTP1_SEEN_UPGRADE_OPTION = 8
+    HTTP1_SEEN_UPGRADE_OPTION = 8,
+    HTTP1_SEEN_H2C = 16
 };
 
 enum http1_kind {

@@ -217,9 +217,10 @@ static enum http1_error finish(struct http1_head *head)
         head->body = HTTP1_BODY_CHUNKED;
     else if (head->has_content_length)
         head->body = HTTP1_BODY_LENGTH;
-    /* An HTTP/1.0 client's Upgrade is ignored, RFC 9110 §7.8. */
+    /* An HTTP/1.0 client's Upgrade is ignored, RFC 9110 §7.8, and so is one to h2c, which RFC 9113
+     * has done away with: requests in such a tunnel would reach the origin unseen. */
     const uint8_t upgrade = HTTP1_SEEN_UPGRADE | HTTP1_SEEN_UPGRADE_OPTION;
-    head->upgrade = head->minor > 0 && (head->seen & upgrade) == upgrade;
+    head->upgrade = head->minor > 0 && (head->seen & (upgrade | HTTP1_SEEN_H2C)) == upgrade;
     return HTTP1_OK;
 }
 

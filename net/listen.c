@@ -102,6 +102,7 @@ static void pause_accepting(struct net_listener *listener)
 /* False when accepting should end for now. */
 static bool accept_one(struct net_listener *listener)
 {
+    static struct log_kind paused = {.level = LOG_WARN_LEVEL, .what = "accepting connections"};
     struct sockaddr_storage peer;
     socklen_t len = sizeof(peer);
     int fd;
@@ -116,7 +117,9 @@ static bool accept_one(struct net_listener *listener)
         return false;
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         if (!listener->paused)
-            log_warn("accepting connections: %s; pausing until some have closed", strerror(errno));
+            log_write_paced(&paused, listener->loop->now_ms,
+                            "accepting connections: %s; pausing until some have closed",
+                            strerror(errno));
         cell_add(listener->paused_count, 1);
         pause_accepting(listener);
         return false;
@@ -166,7 +169,8 @@ void net_listener_resume(struct net_listener *listener)
         return;
     listener->paused = false;
     wheel_cancel(&listener->loop->wheel, &listener->resume);
-    event_add(&listener->event, NULL);
+    if (event_add(&listener->event, NULL) != 0)
+        pause_accepting(listener); /* no memory to watch it now */
 }
 
 void net_listener_close(struct net_listener *listener)

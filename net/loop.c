@@ -10,6 +10,7 @@
  */
 #include "net/net.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #define TICK_MS 20
@@ -92,11 +93,16 @@ void net_loop_withdraw(struct net_loop *loop, struct mail *mail)
         loop->later_tail = at;
 }
 
+static int add_tick(struct net_loop *loop)
+{
+    return event_add(loop->wheel_event, &(struct timeval){0, TICK_MS * 1000});
+}
+
 void net_loop_leave(struct net_loop *loop)
 {
     mailbox_run_local(&loop->mailbox);
     if (loop->wheel.timers > 0 && !event_pending(loop->wheel_event, EV_TIMEOUT, NULL))
-        event_add(loop->wheel_event, &(struct timeval){0, TICK_MS * 1000});
+        add_tick(loop);
 }
 
 void net_loop_init(struct net_loop *loop, int64_t (*clock_ms)(void))
@@ -131,7 +137,13 @@ void net_loop_init(struct net_loop *loop, int64_t (*clock_ms)(void))
     loop->later_event = event_new(loop->base, -1, 0, on_later, loop);
     loop->later_tail = &loop->later_head;
     weir_assert(loop->mail_event && loop->wheel_event && loop->kick_event && loop->later_event);
-    event_add(loop->mail_event, NULL);
+    /* libevent makes room for its timers with the first one: from here on, adding the wheel's and
+     * later's cannot fail. */
+    if (event_add(loop->mail_event, NULL) != 0 || add_tick(loop) != 0) {
+        log_error("starting a worker: its events cannot be registered: %s; ending",
+                  strerror(errno));
+        exit(2);
+    }
 }
 
 void net_loop_run(struct net_loop *loop)

@@ -93,15 +93,14 @@ struct http1_head {
     enum method method;
     enum http1_target target_form;
     struct str method_name;
-    struct str target;    /* as sent */
-    struct str authority; /* of an absolute-form or authority-form target, else of Host; "" when an
+    struct str target;     /* as sent */
+    struct str authority;  /* of an absolute-form or authority-form target, else of Host; "" when an
                              HTTP/1.0 request has none */
-    struct str
-        path_query;    /* target from its path on: what an origin-form target would be; "*" for
+    struct str path_query; /* target from its path on: what an origin-form target would be; "*" for
                           asterisk-form, "/" when an    absolute-form target has an empty path and no
                           query ("*" with OPTIONS, RFC 9112 §3.2.4),
                                  "?q" (to be sent as "/?q") when only a query; "" for authority-form */
-    struct str scheme; /* of an absolute-form target; "" otherwise */
+    struct str scheme;     /* of an absolute-form target; "" otherwise */
 
     /* status line */
     unsigned status;
@@ -291,8 +290,8 @@ struct net_conn {
     bool drained_posted : 1;
 };
 
-/* Adopts a connected, non-blocking fd, registered through the caller's `storage`. on_event is never
- * called from inside this or any other net_conn function. */
+/* Adopts a connected, non-blocking fd, registered through the caller's `storage`; NET_FAILED follows
+ * when memory is out. on_event is never called from inside this or any other net_conn function. */
 void net_conn_open(struct net_conn *conn, struct net_loop *loop, int fd, struct event *storage,
                    void (*on_event)(struct net_conn *, enum net_event));
 /* Adopts a connection that net_conn_detach() let go of, here or in another loop; `id` tells it from
@@ -325,7 +324,7 @@ int net_conn_peek(struct net_conn *conn);
 /* Sends all pieces in order: what the socket takes at once with one sendmsg, the rest queued in a
  * leased bufferevent. Pieces before `stable` are copied when they have to wait; those from `stable`
  * on are referred to and must stay until NET_DRAINED or net_conn_close(). When something is queued
- * already, all is queued behind it. */
+ * already, all is queued behind it. Once it has failed it fails for good. */
 enum net_sent {
     NET_SENT_ALL,
     NET_SENT_QUEUED,

@@ -89,6 +89,17 @@ static void free_watch(struct watch *watch)
     free(watch);
 }
 
+static bool start_watch(struct watch *watch, struct net_resolver *resolver, ares_socket_t fd,
+                        int readable, int writable)
+{
+    short what = EV_PERSIST | (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0);
+    watch->resolver = resolver;
+    watch->fd = fd;
+    list_push_back(&resolver->watches, &watch->link);
+    watch->event = event_new(resolver->base, fd, what, on_socket, watch);
+    return watch->event != NULL && event_add(watch->event, NULL) == 0;
+}
+
 /* c-ares wants to know when a socket is readable or writable; neither: it is about to close it. */
 static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
 {
@@ -100,14 +111,9 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
     if (!readable && !writable)
         return;
 
-    watch = base_alloc_zero(sizeof(*watch));
-    watch->resolver = resolver;
-    watch->fd = fd;
-    list_push_back(&resolver->watches, &watch->link);
-    short what = EV_PERSIST | (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0);
-    watch->event = event_new(resolver->base, fd, what, on_socket, watch);
     /* Without the event the lookup ends with c-ares's timeout. */
-    if (watch->event == NULL || event_add(watch->event, NULL) != 0)
+    watch = calloc(1, sizeof(*watch));
+    if (watch == NULL || !start_watch(watch, resolver, fd, readable, writable))
         log_error("watching a socket to a name server failed; its answers will be missed");
 }
 
@@ -207,7 +213,11 @@ void net_resolve(struct net_resolver *resolver, const char *host, uint16_t port,
                  void *arg)
 {
     weir_check_magic(resolver, RESOLVER_MAGIC);
-    struct lookup *lookup = base_alloc(sizeof(*lookup));
+    struct lookup *lookup = malloc(sizeof(*lookup));
+    if (lookup == NULL) {
+        done(arg, NULL, 0, 0, "out of memory");
+        return;
+    }
     *lookup = (struct lookup){done, arg, port};
     /* Addresses are used in turn, so that sorting them (RFC 6724 §6) would only cost sockets. */
     struct ares_addrinfo_hints hints = {

@@ -108,17 +108,11 @@ static int64_t bounded_ttl_ms(unsigned ttl_s)
     return ttl_ms < TTL_MAX_MS ? ttl_ms : TTL_MAX_MS;
 }
 
-static void on_resolved(void *arg, const struct sockaddr_storage *sockets, unsigned count,
-                        unsigned ttl_s, const char *why)
+/* A lookup has ended. */
+static void conclude(struct pool_server *server, const struct sockaddr_storage *sockets,
+                     unsigned count, unsigned ttl_s, const char *why)
 {
-    struct name_lookup *lookup = arg;
-    struct pool_server *server = lookup->server;
-    free(lookup);
-    if (server == NULL)
-        return;
-    weir_check_magic(server, POOL_SERVER_MAGIC);
-    server->lookup = NULL;
-
+    static struct log_kind failed = {.level = LOG_WARN_LEVEL, .what = "looking up names"};
     struct pool_address found[NET_NAME_ADDRESSES];
     unsigned found_count = format_addresses(found, sockets, count);
     int64_t wait_ms;
@@ -127,7 +121,8 @@ static void on_resolved(void *arg, const struct sockaddr_storage *sockets, unsig
         wait_ms = bounded_ttl_ms(ttl_s);
     } else {
         wait_ms = pause_ms(++server->lookup_failures);
-        log_warn(
+        log_write_paced(
+            &failed, server->pool->clock_ms(),
             "upstream %s: looking up %s: %s; %s, trying again in %lld s", server->upstream->name,
             server->conf->address.host, why != NULL ? why : "no IP address in the answer",
             server->addresses_count > 0 ? "keeping the addresses known" : "answering 502 for it",
@@ -142,9 +137,26 @@ static void on_resolved(void *arg, const struct sockaddr_storage *sockets, unsig
     server_wake_queue(server);
 }
 
+static void on_resolved(void *arg, const struct sockaddr_storage *sockets, unsigned count,
+                        unsigned ttl_s, const char *why)
+{
+    struct name_lookup *lookup = arg;
+    struct pool_server *server = lookup->server;
+    free(lookup);
+    if (server == NULL)
+        return;
+    weir_check_magic(server, POOL_SERVER_MAGIC);
+    server->lookup = NULL;
+    conclude(server, sockets, count, ttl_s, why);
+}
+
 static void look_up(struct pool_server *server)
 {
-    struct name_lookup *lookup = base_alloc(sizeof(*lookup));
+    struct name_lookup *lookup = malloc(sizeof(*lookup));
+    if (lookup == NULL) {
+        conclude(server, NULL, 0, 0, "out of memory");
+        return;
+    }
     lookup->server = server;
     server->lookup = lookup;
     server->lookup_due_ms = WHEEL_NEVER;

@@ -1,6 +1,6 @@
 /*
  * What Weir adds to a stored or passed head when it delivers it: Age (RFC 9111 §5.1) and
- * Cache-Status (RFC 9211). Pure, called by the request machine once per response.
+ * Cache-Status (RFC 9211); and the id under which Weir's own answers are found in the logs. Called by the request machine once per response.
  */
 #include "proxy/proxy.h"
 
@@ -27,7 +27,7 @@ static void append_detail(const struct request *request, struct appender *out)
     append_str(out, str_from(request->detail));
 }
 
-void deliver_extra(const struct request *request, const struct cache_meta *meta, int64_t now_ms,
+void deliver_extra(struct request *request, const struct cache_meta *meta, int64_t now_ms,
                    struct appender *out)
 {
     if (request->outcome != OUTCOME_LOCAL)
@@ -53,4 +53,6 @@ void deliver_extra(const struct request *request, const struct cache_meta *meta,
         append_lit(out, "; collapsed");
     append_detail(request, out);
     append_lit(out, "\r\n");
+    if (request->outcome == OUTCOME_LOCAL)
+        http1_append_field(out, STR("X-Request-ID"), trace_request_id(request));
 }

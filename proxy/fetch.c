@@ -20,6 +20,7 @@
 #define ARENA_BYTES 2048
 #define ARENA_ROOM 2048 /* behind the field rows: a usual request allocates nothing */
 #define INTERIMS_MAX 64
+#define LINE_SHOWN 200 /* of a request's first line, in the error log */
 
 typedef enum fetch_state state_function(struct fetch *fetch);
 
@@ -31,10 +32,24 @@ size_t fetch_bytes(const struct conf *conf)
     return sizeof(struct fetch) + conf->limits.headers * sizeof(struct field) + ARENA_ROOM;
 }
 
+static struct upstream_stats *upstream_stats(const struct fetch *fetch)
+{
+    return &fetch->worker->stats.upstreams[fetch->upstream->index];
+}
+
+/* Since then; a phase ends. */
+static uint64_t elapsed_us(int64_t since_us, int64_t now_us)
+{
+    return now_us > since_us ? (uint64_t)(now_us - since_us) : 0;
+}
+
 /* ---- LEASE, CONNECT ---- */
 
-static enum fetch_state use_grant(struct fetch *fetch, enum pool_grant grant)
+static enum fetch_state use_grant(struct fetch *fetch, enum pool_grant grant, uint64_t waited_us)
 {
+    fetch->phases.queue_us += waited_us;
+    if (grant == POOL_REUSED || grant == POOL_CONNECT)
+        histogram_add(&upstream_stats(fetch)->queue_us, waited_us);
     switch (grant) {
     case POOL_WAITING:
         return FETCH_AWAIT_LEASE;
@@ -68,12 +83,29 @@ static enum fetch_state lease(struct fetch *fetch)
 
     fetch->got_byte = false;
     fetch->lease_waits = grant == POOL_WAITING;
-    return use_grant(fetch, grant);
+    if (fetch->lease_waits)
+        fetch->since_us = base_clock_mono_us();
+    return use_grant(fetch, grant, 0);
 }
 
 static enum fetch_state await_lease(struct fetch *fetch)
 {
-    return fetch->lease_waits ? FETCH_WAIT : use_grant(fetch, fetch->lease.grant);
+    uint64_t waited_us;
+
+    if (fetch->lease_waits)
+        return FETCH_WAIT;
+    waited_us = elapsed_us(fetch->since_us, base_clock_mono_us());
+    fetch->since_us = 0;
+    return use_grant(fetch, fetch->lease.grant, waited_us);
+}
+
+/* What a broken connection to the origin means: Weir's machine is short of something, or the origin
+ * has gone. */
+static enum local loss(const struct fetch *fetch)
+{
+    if (fetch->conn.error == ENOMEM || fetch->conn.error == ENOBUFS)
+        return LOCAL_OVERLOADED;
+    return fetch->got_byte ? LOCAL_ORIGIN_CUT : LOCAL_ORIGIN_CLOSED;
 }
 
 static enum fetch_state try_next_address(struct fetch *fetch, enum local failure)
@@ -86,8 +118,13 @@ static enum fetch_state try_next_address(struct fetch *fetch, enum local failure
 
 static enum fetch_state connect_out(struct fetch *fetch)
 {
-    if (net_conn_connect(&fetch->conn, &fetch->worker->loop, &fetch->lease.address, on_conn) != 0)
-        return try_next_address(fetch, LOCAL_CONNECT_FAILED);
+    fetch->since_us = base_clock_mono_us();
+    if (net_conn_connect(&fetch->conn, &fetch->worker->loop, &fetch->lease.address, on_conn) != 0) {
+        fetch->why = strerrordesc_np(fetch->conn.error);
+        fetch->since_us = 0;
+        return try_next_address(fetch, fetch->conn.error == ENOMEM ? LOCAL_OVERLOADED
+                                                                   : LOCAL_CONNECT_FAILED);
+    }
     fetch_set_deadline(fetch, fetch_timeouts(fetch)->connect_ms, LOCAL_CONNECT_TIMEOUT);
     return FETCH_AWAIT_CONNECT;
 }
@@ -97,12 +134,17 @@ static enum fetch_state await_connect(struct fetch *fetch)
     if (fetch->conn.connecting)
         return FETCH_WAIT;
     fetch_clear_deadline(fetch);
+    fetch->phases.connect_us += elapsed_us(fetch->since_us, base_clock_mono_us());
+    fetch->since_us = 0;
     if (fetch->conn.error) {
-        log_debug("connecting to %s: %s", fetch->lease.address_text, strerror(fetch->conn.error));
+        fetch->why = fetch->conn.error == ETIMEDOUT ? NULL : strerrordesc_np(fetch->conn.error);
+        log_debug("connecting to %s for request %.*s: %s", fetch->lease.address_text,
+                  (int)fetch->request_id.len, fetch->request_id.ptr, strerror(fetch->conn.error));
         net_conn_close(&fetch->conn, false);
         return try_next_address(fetch, fetch->conn.error == ETIMEDOUT ? LOCAL_CONNECT_TIMEOUT
                                                                       : LOCAL_CONNECT_FAILED);
     }
+    histogram_add(&upstream_stats(fetch)->connect_us, fetch->phases.connect_us);
     pool_opened(&fetch->lease, &fetch->pool_conn, fetch->conn.fd, fetch->worker->loop.now_ms);
     return FETCH_SEND;
 }
@@ -112,6 +154,7 @@ static enum fetch_state await_connect(struct fetch *fetch)
 static void sent_whole(struct fetch *fetch)
 {
     fetch->body_sent = true;
+    fetch->since_us = fetch->has_body ? base_clock_mono_us() : fetch->requested_us;
     if (fetch->state < FETCH_READ_BODY && !fetch->head_begun)
         fetch_set_deadline(fetch, fetch_timeouts(fetch)->first_byte_ms, LOCAL_FIRST_BYTE_TIMEOUT);
 }
@@ -121,8 +164,9 @@ static enum fetch_state send_head(struct fetch *fetch)
     struct net_piece piece = {fetch->request_head.ptr, fetch->request_head.len, true};
 
     fetch->requested_ms = fetch->worker->loop.now_ms;
+    fetch->requested_us = base_clock_mono_us();
     if (net_conn_send(&fetch->conn, &piece, 1) == NET_SENT_FAILED)
-        return fetch_fail(fetch, LOCAL_ORIGIN_CLOSED);
+        return fetch_fail(fetch, loss(fetch));
     fetch->head_sent = true;
     if (!fetch->has_body)
         sent_whole(fetch);
@@ -215,14 +259,16 @@ static enum fetch_state take_interim(struct fetch *fetch)
     if (upgraded) {
         struct net_conn *client;
 
-        if (!fetch_hold_input(fetch) || !fetch->leader)
+        if (!fetch->leader)
             return fetch_fail(fetch, LOCAL_CLIENT_GONE);
+        fetch->tunnel = tunnel_new(fetch->worker, &fetch->conn, fetch, fetch_on_tunnel_end);
+        if (!fetch->tunnel || !fetch_hold_input(fetch))
+            return fetch_fail(fetch, LOCAL_OVERLOADED);
         client = request_on_tunnel(fetch->leader, str_of(block.ptr, block.len));
         if (!client)
             return fetch_fail(fetch, LOCAL_OVERLOADED);
         fetch_clear_deadline(fetch);
-        fetch->tunnel =
-            tunnel_start(fetch->worker, client, &fetch->conn, fetch, fetch_on_tunnel_end);
+        tunnel_start(fetch->tunnel, client);
         return FETCH_TUNNEL;
     }
     if (fetch->leader)
@@ -306,6 +352,7 @@ static enum fetch_state take_head(struct fetch *fetch)
     }
     if (!fetch_publish_head(fetch))
         return fetch_fail(fetch, LOCAL_OVERLOADED);
+    fetch->head_given = true;
     fetch->left = fetch->head.body == HTTP1_BODY_LENGTH ? fetch->head.content_length : 0;
     memset(&fetch->chunked, 0, sizeof(fetch->chunked));
     return FETCH_READ_BODY;
@@ -317,8 +364,7 @@ static enum fetch_state parse_head(struct fetch *fetch)
                                         &fetch->worker->head_limits, fetch->method);
 
     if (used < 0) {
-        log_info("reading a response of %s: %s; answered 502", fetch_address(fetch),
-                 http1_error_row((enum http1_error) - used)->text);
+        fetch->why = http1_error_row((enum http1_error) - used)->text;
         return fetch_fail(fetch, LOCAL_ORIGIN_MALFORMED);
     }
     if (used == 0) {
@@ -331,6 +377,15 @@ static enum fetch_state parse_head(struct fetch *fetch)
     fetch->input.ptr += used;
     fetch->input.len -= (size_t)used;
     return fetch->head.status < 200 ? take_interim(fetch) : take_head(fetch);
+}
+
+/* Of the final head or of a 1xx: the last one counts. An answer may begin before its request's body
+ * has ended. */
+static void note_first_byte(struct fetch *fetch)
+{
+    fetch->first_byte_us = base_clock_mono_us();
+    fetch->phases.first_byte_us =
+        fetch->body_sent ? elapsed_us(fetch->since_us, fetch->first_byte_us) : 0;
 }
 
 static enum fetch_state read_head(struct fetch *fetch)
@@ -346,9 +401,10 @@ static enum fetch_state read_head(struct fetch *fetch)
         return FETCH_AWAIT_RESPONSE;
     }
     if (n == 0 || n == NET_BROKEN)
-        return fetch_fail(fetch, fetch->got_byte ? LOCAL_ORIGIN_CUT : LOCAL_ORIGIN_CLOSED);
+        return fetch_fail(fetch, loss(fetch));
     fetch->got_byte = true;
     if (!fetch->head_begun) {
+        note_first_byte(fetch);
         fetch->head_begun = true;
         fetch_set_deadline(fetch, fetch_timeouts(fetch)->between_bytes_ms,
                            LOCAL_FIRST_BYTE_TIMEOUT);
@@ -387,13 +443,16 @@ static void give_back(struct fetch *fetch, bool reusable)
 static enum fetch_state complete(struct fetch *fetch)
 {
     bool reusable = fetch->reusable && fetch->body_sent && !fetch->upload_broken &&
-                    fetch->conn.bev == NULL && !fetch->conn.peer_closed;
-    int64_t now_ms = fetch->worker->loop.now_ms;
+                    fetch->conn.bev == NULL && !fetch->conn.peer_closed && !fetch->conn.error;
+    int64_t now_ms = fetch->worker->loop.now_ms, now_us = base_clock_mono_us();
 
     fetch_clear_deadline(fetch);
+    fetch->phases.body_us = elapsed_us(fetch->first_byte_us, now_us);
+    histogram_add(&upstream_stats(fetch)->first_byte_us, fetch->phases.first_byte_us);
+    histogram_add(&upstream_stats(fetch)->body_us, fetch->phases.body_us);
     if (!fetch->freshened)
         cache_fill_complete(fetch->fill, fetch->trailers, now_ms);
-    pool_count_request(fetch->server, false, (uint64_t)(now_ms - fetch->requested_ms) * 1000);
+    pool_count_request(fetch->server, false, elapsed_us(fetch->requested_us, now_us));
     if (fetch->close_reason == POOL_CLOSE_ERROR)
         fetch->close_reason = POOL_CLOSE_ORIGIN_CLOSE;
     give_back(fetch, reusable);
@@ -426,6 +485,34 @@ static enum pool_close close_reason(const struct fetch *fetch)
     return fetch->close_reason;
 }
 
+/* What the one who runs Weir should know of; a client that leaves is none of it. */
+static void tell_failure(const struct fetch *fetch)
+{
+    static struct log_kind kinds[LOCALS] = {
+#define X(symbol, status, detail, text)                                                            \
+    [LOCAL_##symbol] = {.what = "asking origins: " text, .level = LOG_WARN_LEVEL},
+        LOCAL_TABLE(X)
+#undef X
+    };
+    const struct local_row *row = local_row(fetch->failure);
+    struct str head = fetch->request_head; /* empty when memory was out */
+    const char *line_end = head.len > 0 ? memchr(head.ptr, '\r', head.len) : NULL;
+    size_t line_len = line_end ? (size_t)(line_end - head.ptr) : 0;
+    char follows[32];
+
+    if (fetch->failure == LOCAL_CLIENT_GONE)
+        return;
+    snprintf(follows, sizeof(follows), fetch->head_given ? "the response is cut" : "answered %u",
+             row->status);
+    log_write_paced(&kinds[fetch->failure], fetch->worker->loop.now_ms,
+                    "asking %s of upstream %s, route %s, for request %.*s, \"%.*s\": %s%s%s%s; %s",
+                    fetch_address(fetch), fetch->upstream->name, fetch->route->name,
+                    (int)fetch->request_id.len, fetch->request_id.ptr,
+                    (int)(line_len < LINE_SHOWN ? line_len : LINE_SHOWN), head.ptr, row->text,
+                    fetch->why ? " (" : "", fetch->why ? fetch->why : "", fetch->why ? ")" : "",
+                    follows);
+}
+
 static enum fetch_state fail_or_retry(struct fetch *fetch)
 {
     const struct local_row *row;
@@ -437,6 +524,8 @@ static enum fetch_state fail_or_retry(struct fetch *fetch)
         fetch->retries++;
         fetch->want = POOL_WANT_FRESH;
         fetch->failure = LOCAL_NONE;
+        fetch->why = NULL;
+        fetch->since_us = 0;
         fetch->close_reason = POOL_CLOSE_ERROR;
         fetch->head_sent = fetch->head_begun = false;
         fetch->parsed_at = NULL;
@@ -444,9 +533,10 @@ static enum fetch_state fail_or_retry(struct fetch *fetch)
         return FETCH_LEASE;
     }
     row = local_row(fetch->failure);
+    tell_failure(fetch);
     if (fetch->failure != LOCAL_CLIENT_GONE && fetch->head_sent)
         pool_count_request(fetch->server, true,
-                           (uint64_t)(fetch->worker->loop.now_ms - fetch->requested_ms) * 1000);
+                           elapsed_us(fetch->requested_us, base_clock_mono_us()));
     cache_fill_abort(fetch->fill, row->status, row->detail);
     end_lease(fetch, close_reason(fetch));
     return FETCH_RELEASE;
@@ -463,12 +553,44 @@ static void free_fetch(struct fetch *fetch)
     worker_session_ended(worker);
 }
 
-static enum fetch_state release(struct fetch *fetch)
+/* With the time that a phase has taken so far of which the end is not awaited: that is what was
+ * slow. */
+static struct phases phases_by_now(const struct fetch *fetch)
 {
+    struct phases phases = fetch->phases;
+    int64_t now_us = base_clock_mono_us();
+
+    if (phases.body_us)
+        return phases;
+    if (fetch->first_byte_us)
+        phases.body_us = elapsed_us(fetch->first_byte_us, now_us);
+    else if (!fetch->since_us)
+        return phases;
+    else if (fetch->head_sent)
+        phases.first_byte_us = fetch->body_sent ? elapsed_us(fetch->since_us, now_us) : 0;
+    else if (fetch->holds_slot)
+        phases.connect_us += elapsed_us(fetch->since_us, now_us);
+    else
+        phases.queue_us += elapsed_us(fetch->since_us, now_us);
+    return phases;
+}
+
+/* The leader hears of it for the last time. */
+static void report(struct fetch *fetch)
+{
+    struct fetch_report out;
     struct request *leader = weir_take(&fetch->leader);
 
-    if (leader)
-        request_on_fetch_end(leader, fetch->retries, fetch_address(fetch));
+    if (!leader)
+        return;
+    out = (struct fetch_report){
+        .retries = fetch->retries, .address = fetch_address(fetch), .phases = phases_by_now(fetch)};
+    request_on_fetch_end(leader, &out);
+}
+
+static enum fetch_state release(struct fetch *fetch)
+{
+    report(fetch);
     tunnel_free(&fetch->tunnel);
     wheel_cancel(&fetch->worker->loop.wheel, &fetch->deadline);
     if (fetch->mail_posted)
@@ -539,7 +661,7 @@ static void on_conn(struct net_conn *conn, enum net_event what)
     } else if (what == NET_FAILED && !conn->connecting && fetch->state != FETCH_AWAIT_CONNECT) {
         if (fetch->has_body && fetch->body_started)
             fetch->upload_broken = true;
-        fetch->failure = fetch->got_byte ? LOCAL_ORIGIN_CUT : LOCAL_ORIGIN_CLOSED;
+        fetch->failure = loss(fetch);
     }
     run(fetch);
 }
@@ -603,9 +725,10 @@ static void on_readers(void *writer)
 void fetch_on_tunnel_end(void *owner, uint64_t to_client_bytes)
 {
     struct fetch *fetch = owner;
-    struct request *leader = weir_take(&fetch->leader);
+    struct request *leader = fetch->leader;
 
     weir_check_magic(fetch, FETCH_MAGIC);
+    report(fetch);
     if (leader)
         request_on_tunnel_end(leader, to_client_bytes);
     fetch->close_reason = POOL_CLOSE_TUNNEL_END;
@@ -627,6 +750,7 @@ static bool prepare_request(struct fetch *fetch, const struct fetch_order *order
     };
 
     fetch->request_head = forward_request(&forward, &fetch->arena);
+    fetch->request_id = forward.request_id;
     if (forward.stored) {
         forward.stored = NULL;
         fetch->plain_head = forward_request(&forward, &fetch->arena);
@@ -655,7 +779,7 @@ static void set_up(struct fetch *fetch, struct worker *worker, const struct fetc
     fetch->stored = order->stored;
     fetch->upstream = order->request->route->upstream;
     fetch->server = pool_pick(worker->pool, fetch->upstream);
-    fetch->route_cache = &order->request->route->cache;
+    fetch->route = order->request->route;
     fetch->directives = order->request->directives;
     fetch->cacheable = order->cacheable;
     fetch->findable = order->key != NULL;
@@ -709,7 +833,7 @@ void fetch_leave(struct fetch **taken)
     struct fetch *fetch = weir_take(taken);
 
     weir_check_magic(fetch, FETCH_MAGIC);
-    fetch->leader = NULL;
+    report(fetch);
     if (fetch->tunnel || (fetch->has_body && !fetch->body_sent)) {
         fetch->failure = LOCAL_CLIENT_GONE;
         run(fetch);
@@ -720,5 +844,5 @@ void fetch_leave_satisfied(struct fetch **taken)
 {
     (*taken)->satisfied = (*taken)->findable;
     if (!(*taken)->has_body || (*taken)->body_sent)
-        weir_take(taken)->leader = NULL;
+        report(weir_take(taken));
 }

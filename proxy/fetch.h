@@ -14,7 +14,7 @@ struct fetch {
     /* fixed by fetch_start */
     struct worker *worker;
     const struct conf_upstream *upstream;
-    const struct conf_route_cache *route_cache;
+    const struct conf_route *route;
     struct pool_server *server;
     struct policy_request directives; /* of the leader */
     struct cache_key key;             /* of a findable fill; its text in the arena */
@@ -28,8 +28,9 @@ struct fetch {
     /* machine */
     enum fetch_state state;
     bool running, released;
-    bool starting; /* inside fetch_start() */
+    bool starting;               /* inside fetch_start() */
     enum local failure;          /* set from outside or by a state: the loop goes to FAIL */
+    const char *why;             /* what the system or the parser says to it, or NULL; static */
     struct request *leader;      /* borrowed; NULL once it has left */
     struct cache_fill *fill;     /* owned reference */
     struct cache_object *stored; /* owned reference; being validated */
@@ -52,6 +53,13 @@ struct fetch {
     enum pool_close close_reason;
     unsigned retries;
     int64_t requested_ms;
+    struct str request_id; /* the leader's, for log lines; in the arena */
+
+    /* how long it takes, microseconds */
+    struct phases phases;
+    int64_t since_us;      /* when the phase began that it is in */
+    int64_t requested_us;  /* when the head was sent */
+    int64_t first_byte_us; /* when the answer began */
 
     /* request body */
     bool head_sent, body_started, body_sent, upload_broken;
@@ -59,6 +67,7 @@ struct fetch {
     /* response */
     bool got_byte;   /* on this connection: no retry any more */
     bool head_begun; /* of the present head, the final one or a 1xx */
+    bool head_given; /* the readers have the final one */
     bool resumed;    /* its next turn has come: goes on with what is held or unread */
     bool freshened;  /* a 304: the readers have the stored response */
     unsigned interims;

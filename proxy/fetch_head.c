@@ -60,7 +60,7 @@ static enum policy_reason judge(struct fetch *fetch, unsigned status, struct fie
     struct policy_exchange exchange = {
         .method = fetch->method,
         .request = &fetch->directives,
-        .route = fetch->route_cache,
+        .route = &fetch->route->cache,
         .status = status,
         .fields = fields,
         .wall_now_s = worker_wall_s(),
@@ -81,7 +81,7 @@ bool fetch_publish_head(struct fetch *fetch)
     if (!fetch->cacheable)
         out.reason = POLICY_METHOD;
     out.now_ms = fetch->worker->loop.now_ms;
-    out.hit_for_miss_ms = fetch->route_cache->hit_for_miss_ms;
+    out.hit_for_miss_ms = fetch->route->cache.hit_for_miss_ms;
     if (!forward_response_block(head, worker_wall_s(), &block))
         return false;
     out.block = str_of(block.ptr, block.len);
@@ -158,7 +158,7 @@ enum freshen fetch_take_not_modified(struct fetch *fetch)
     if (reason != POLICY_STORE)
         cache_purge(cache, &fetch->key); /* it may be given to who asked, and no longer be kept */
     cache_fill_use_object(fetch->fill, object, fetch->worker->loop.now_ms,
-                          fetch->route_cache->hit_for_miss_ms);
+                          fetch->route->cache.hit_for_miss_ms);
     cache_object_release(&object);
     fetch->head.body = HTTP1_BODY_NONE;
     fetch->freshened = true;

@@ -59,7 +59,11 @@ static bool is_replaced(const struct forward *forward, const struct field *f)
     case FIELD_X_FORWARDED_FOR:
     case FIELD_X_FORWARDED_HOST:
     case FIELD_X_FORWARDED_PROTO:
+    case FIELD_X_REQUEST_ID:
         return true;
+    case FIELD_TRACEPARENT:
+    case FIELD_TRACESTATE:
+        return !trace_is_continued(forward->request);
     case FIELD_EXPECT:
         return head->body == HTTP1_BODY_NONE;
     case FIELD_TRAILER:
@@ -151,7 +155,7 @@ static void append_framing(const struct http1_head *head, struct appender *out)
 static size_t bytes_needed(const struct forward *forward)
 {
     struct fields fields = http1_fields(forward->request->head);
-    size_t bytes = 512 + forward->request->target_sent.len +
+    size_t bytes = 512 + TRACE_FIELDS_BYTES + forward->request->target_sent.len +
                    strlen(forward->upstream->path_prefix) +
                    forward->request->head->method_name.len + host_sent(forward).len +
                    forward->request->head->authority.len;
@@ -163,7 +167,7 @@ static size_t bytes_needed(const struct forward *forward)
     return bytes;
 }
 
-struct str forward_request(const struct forward *forward, struct arena *arena)
+struct str forward_request(struct forward *forward, struct arena *arena)
 {
     const struct http1_head *head = forward->request->head;
     struct fields fields = http1_fields(head);
@@ -192,6 +196,7 @@ struct str forward_request(const struct forward *forward, struct arena *arena)
     }
     append_via(&out, head->minor);
     append_forwarded(forward, &out);
+    forward->request_id = trace_append_fields(forward->request, &out);
     if (forward->stored)
         append_conditions(forward, &out);
     append_connection(head, &out);

@@ -26,7 +26,7 @@
 #define LINGER_BYTES (512 * 1024)
 #define BODY_BYTES_PER_WAKE_UP (1024 * 1024)
 #define LOGGED_BYTES 256 /* at most of a method, a host, a target */
-#define SUBJECT_BYTES (3 * LOGGED_BYTES + 1)
+#define SUBJECT_BYTES (3 * LOGGED_BYTES + TRACE_REQUEST_ID_MOST + 16)
 
 enum phase {
     IDLE,
@@ -199,7 +199,7 @@ static void destroy(struct session *session, bool reset)
     weir_assert(session->phase != CLOSED);
     session->phase = CLOSED;
     if (busy && exchange) {
-        request_abandon(&exchange->request);
+        request_abandon(&exchange->request, net_conn_queued_bytes(&session->conn));
     } else if (exchange) {
         freelist_put(&worker->exchange_list, exchange); /* a partial head: no request has started */
     }
@@ -252,6 +252,7 @@ void session_open(struct worker *worker, int fd, const struct sockaddr *peer)
     struct session *session = freelist_get(&worker->session_list);
 
     if (!session) {
+        worker_lacks_memory(worker, "for a client's connection; it is closed");
         close(fd);
         return;
     }
@@ -295,8 +296,10 @@ static struct exchange *lease_exchange(struct session *session)
     struct worker *worker = session->worker;
     struct exchange *exchange = freelist_get(&worker->exchange_list);
 
-    if (!exchange)
+    if (!exchange) {
+        worker_lacks_memory(worker, "for a request; its connection is reset");
         return NULL;
+    }
     request_init(&exchange->request, on_request_freed);
     arena_lend(&exchange->request.arena, exchange->room, sizeof(exchange->room));
     exchange->head.list = exchange->fields;
@@ -775,12 +778,13 @@ static void forget_partial(struct session *session)
 
 static void append_start(struct appender *out, struct str s)
 {
-    append(out, s.ptr, s.len < LOGGED_BYTES ? s.len : LOGGED_BYTES);
+    append_str(out, str_of(s.ptr, s.len < LOGGED_BYTES ? s.len : LOGGED_BYTES));
 }
 
 /* For the log: what was being answered. The head of a refused request is not kept. */
-static struct str subject_of(const struct http1_head *head, char out[SUBJECT_BYTES])
+static struct str subject_of(struct request *request, char out[SUBJECT_BYTES])
 {
+    const struct http1_head *head = request->head;
     struct appender text = appender_on(out, SUBJECT_BYTES);
 
     if (head->method_name.len == 0)
@@ -789,19 +793,23 @@ static struct str subject_of(const struct http1_head *head, char out[SUBJECT_BYT
     append_lit(&text, " ");
     append_start(&text, head->authority);
     append_start(&text, head->path_query);
+    append_lit(&text, ", request ");
+    append_str(&text, trace_request_id(request));
     return str_of(text.ptr, text.len);
 }
 
 /* The client takes too little of what waits for it, by that limit. */
 static void cut_slow(struct session *session, size_t taken, const char *limit)
 {
+    static struct log_kind too_slow = {.level = LOG_INFO_LEVEL,
+                                       .what = "cutting clients that are too slow"};
     struct worker *worker = session->worker;
     char peer[NET_ADDRESS_TEXT], subject_bytes[SUBJECT_BYTES];
-    struct str subject = subject_of(&session->exchange->head, subject_bytes);
+    struct str subject = subject_of(&session->exchange->request, subject_bytes);
 
     net_address_text(&session->peer.any, peer);
     cell_add(&worker->stats.too_slow, 1);
-    log_write_paced(&worker->too_slow_pace, worker->loop.now_ms, LOG_INFO_LEVEL,
+    log_write_paced(&too_slow, worker->loop.now_ms,
                     "sending %s the response to %.*s: %zu bytes taken in %" PRId64
                     " ms, too few for %s; the connection is reset",
                     peer, (int)subject.len, subject.ptr, taken, limits(session)->send_timeout_ms,

@@ -16,16 +16,16 @@ const struct local_row *local_row(enum local local)
     return &rows[local];
 }
 
-const char *outcome_counter(enum outcome outcome)
+struct str outcome_word(enum outcome outcome)
 {
-    static const char *const counters[OUTCOMES] = {
-#define X(symbol, counter) [OUTCOME_##symbol] = counter,
+    static const struct str words[OUTCOMES] = {
+#define X(symbol, counter, word) [OUTCOME_##symbol] = {word, sizeof(word) - 1},
         OUTCOME_TABLE(X)
 #undef X
     };
 
     weir_assert((unsigned)outcome < OUTCOMES);
-    return counters[outcome];
+    return words[outcome];
 }
 
 struct cache_object *local_object(unsigned status, const char *text, bool accept_json,

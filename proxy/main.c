@@ -29,7 +29,8 @@ static const char help_text[] =
     "\n"
     "FILE may be - for standard input. ADDRESS is host:port, \"[::1]:port\" or unix:/path.\n"
     "stats and purge ask http://127.0.0.1:9180, or the environment's WEIR_ADMIN, with the\n"
-    "token in WEIR_ADMIN_TOKEN where one is needed.\n"
+    "token in WEIR_ADMIN_TOKEN where one is needed. GET / on the admin port lists its pages:\n"
+    "/stats, /metrics for Prometheus, /healthz and others.\n"
     "\n"
     "run stops on TERM or INT once all requests are answered; a second one stops at once.\n"
     "Exit status: 0 done; 1 the input is wrong; 2 the system refused.\n";
@@ -115,6 +116,7 @@ static int command_check(int argc, char **argv)
     if (!conf)
         return status;
     conf_print(conf, stdout);
+    conf_print_machine(conf, stdout);
     conf_release(&conf);
     return finish_output("check");
 }

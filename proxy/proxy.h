@@ -26,24 +26,24 @@ struct worker;
 
 /* ==== How a request was answered ==== */
 
-/* Each finished request counts in exactly one: symbol, field of /stats "cache", Cache-Status token
- * or "". */
+/* Each finished request counts in exactly one: symbol, field of /stats "cache", word in the access
+ * log and in /metrics. */
 #define OUTCOME_TABLE(X)                                                                           \
-    X(HIT, "hits")                                                                                 \
-    X(MISS, "misses")                                                                              \
-    X(STALE, "stale")                                                                              \
-    X(REVALIDATED, "revalidated")                                                                  \
-    X(COALESCED, "coalesced")                                                                      \
-    X(PASS, "passes")                                                                              \
-    X(LOCAL, "local")
+    X(HIT, "hits", "hit")                                                                          \
+    X(MISS, "misses", "miss")                                                                      \
+    X(STALE, "stale", "stale")                                                                     \
+    X(REVALIDATED, "revalidated", "revalidated")                                                   \
+    X(COALESCED, "coalesced", "coalesced")                                                         \
+    X(PASS, "passes", "pass")                                                                      \
+    X(LOCAL, "local", "local")
 
 enum outcome {
-#define X(symbol, counter) OUTCOME_##symbol,
+#define X(symbol, counter, word) OUTCOME_##symbol,
     OUTCOME_TABLE(X)
 #undef X
     OUTCOMES
 };
-const char *outcome_counter(enum outcome outcome);
+struct str outcome_word(enum outcome outcome); /* zero-terminated */
 
 /* ==== Weir's own answers ==== */
 
@@ -132,11 +132,21 @@ struct sink {
 
 /* ==== Requests ==== */
 
+/* How long an exchange with an origin spent on what; 0 where it did not. */
+struct phases {
+    uint64_t queue_us;      /* waiting for a connection of the pool */
+    uint64_t connect_us;    /* connecting, every address that was tried counted */
+    uint64_t first_byte_us; /* from the request sent whole to the first byte of an answer */
+    uint64_t body_us;       /* from then to the answer's end */
+};
+
 /* What the transport has to say of a request. */
 struct request_client {
     struct str scheme; /* of the listener: "http" */
     const struct sockaddr *peer;
 };
+
+#define TRACE_ID_BYTES 32
 
 #define REQUEST_STATES(X)                                                                          \
     X(ROUTE, "which route: none answers 404")                                                      \
@@ -180,8 +190,8 @@ struct request {
     /* source of the response: an object, or a fill through the reader */
     struct cache_object *object; /* owned */
     struct cache_reader reader;
-    struct fetch *fetch; /* the one this request leads, while it needs it; else NULL */
-    bool waiter;         /* reads along what another one fetches */
+    struct fetch *fetch;              /* the one this request leads, while it needs it; else NULL */
+    bool waiter;                      /* reads along what another one fetches */
     struct wheel_timer wait_deadline; /* a waiter's, until the head comes */
 
     /* delivery */
@@ -205,6 +215,10 @@ struct request {
     int64_t ttl_s;
     char upstream_address[64];
     unsigned retries;
+    struct phases phases;        /* of the fetch that it led */
+    int64_t since_us;            /* when it began to wait for one of these: */
+    uint64_t wait_us, client_us; /* for another one's fetch; for its client to take what was sent */
+    char made_id[TRACE_ID_BYTES]; /* see trace.c; not made yet when it begins with 0 */
 };
 
 /* Prepares the parts that outlive one exchange (arena, reader). */
@@ -223,8 +237,9 @@ void request_start_local(struct request *request, struct worker *worker, struct 
 void request_head_moved(struct request *request, const char *from, size_t len, const char *to);
 /* The sink has sent all that was queued. */
 void request_writable(struct request *request);
-/* The client has gone; the sink is no longer called. */
-void request_abandon(struct request *request);
+/* The client has gone, and so many bytes that the sink had queued with it; the sink is no longer
+ * called. */
+void request_abandon(struct request *request, uint64_t untaken);
 /* The request's body: bytes in order, as the fetch takes them. QUEUED: taken, but send no more
  * until want_body(). */
 enum net_sent request_body(struct request *request, struct str bytes);
@@ -246,15 +261,42 @@ void request_on_interim(struct request *request, unsigned status, struct str blo
  * has none to give. */
 struct net_conn *request_on_tunnel(struct request *request, struct str block);
 void request_on_tunnel_end(struct request *request, uint64_t sent_bytes);
-/* `address` is the server's, for the log. */
-void request_on_fetch_end(struct request *request, unsigned retries, const char *address);
+/* What the log has to say of a fetch; the address is the server's. */
+struct fetch_report {
+    unsigned retries;
+    const char *address;
+    struct phases phases;
+};
+/* The fetch no longer serves this request: it has ended, or the request has left it. */
+void request_on_fetch_end(struct request *request, const struct fetch_report *report);
 void request_on_want_body(struct request *request);
 
 /* ==== Delivery: what a response looks like (deliver.c) ==== */
 
-/* Age, Cache-Status. */
-void deliver_extra(const struct request *request, const struct cache_meta *meta, int64_t now_ms,
+/* Age, Cache-Status; in Weir's own answers X-Request-ID. */
+void deliver_extra(struct request *request, const struct cache_meta *meta, int64_t now_ms,
                    struct appender *out);
+
+/* ==== Names of a request in logs and at the origin (trace.c) ==== */
+
+/* Start-up: what the worker's ids are made from. */
+void trace_seed(struct worker *worker);
+/* Borrowed from the request or its head. */
+struct request_ids {
+    struct str request_id; /* the client's X-Request-ID where it is one well-formed line */
+    struct str trace_id;   /* of its traceparent (W3C Trace Context §3.2) likewise */
+};
+#define TRACE_REQUEST_ID_MOST 128
+/* Where the client sent none, one of Weir's own stands for both. */
+struct request_ids trace_ids(struct request *request);
+/* For log lines. */
+struct str trace_request_id(struct request *request);
+/* Whether traceparent and tracestate of the client go on as they are. */
+bool trace_is_continued(const struct request *request);
+/* Field lines for the origin: X-Request-ID, and traceparent where Weir starts it. Returns the
+ * request's id as it stands in `out`. */
+struct str trace_append_fields(struct request *request, struct appender *out);
+#define TRACE_FIELDS_BYTES (TRACE_REQUEST_ID_MOST + 96)
 
 /* ==== Fetches ==== */
 
@@ -314,8 +356,9 @@ struct forward {
     const struct conf_server *server;
     bool cacheable;
     struct cache_object *stored; /* adds If-None-Match, If-Modified-Since */
+    struct str request_id;       /* out: lies in the head */
 };
-struct str forward_request(const struct forward *forward, struct arena *arena);
+struct str forward_request(struct forward *forward, struct arena *arena);
 /* The response's field lines as they are stored and passed on, with Via and Date. False when they
  * do not fit. */
 bool forward_response_block(const struct http1_head *head, int64_t wall_s, struct appender *out);
@@ -327,9 +370,11 @@ bool forward_trailers(struct fields fields, struct appender *out);
 /* ==== Tunnels (RFC 9110 §7.8) ==== */
 
 struct tunnel;
+/* NULL when memory is out. */
+struct tunnel *tunnel_new(struct worker *worker, struct net_conn *origin, void *owner,
+                          void (*on_end)(void *owner, uint64_t to_client_bytes));
 /* Takes over both connections' events; on_end is called once, after which the owners close them. */
-struct tunnel *tunnel_start(struct worker *worker, struct net_conn *client, struct net_conn *origin,
-                            void *owner, void (*on_end)(void *owner, uint64_t to_client_bytes));
+void tunnel_start(struct tunnel *tunnel, struct net_conn *client);
 void tunnel_free(struct tunnel **tunnel);
 
 /* ==== Routes ==== */
@@ -344,10 +389,18 @@ const struct conf_route *route_match(const struct conf *conf, enum method method
 /* ==== Workers ==== */
 
 struct route_stats {
-    cell requests, hits;
-    struct histogram latency_us;
+    cell requests;
+    /* owned; made when the first request ends so */
+    _Atomic(struct histogram *) latency_us[OUTCOMES];
 };
 
+/* Of origins; a phase that an exchange did not go through to its end is not in its histogram. */
+struct upstream_stats {
+    struct histogram queue_us, connect_us, first_byte_us, body_us;
+};
+
+/* Cells first, and of those that go up together, what happens first in front (figures.c reads them
+ * from the last to the first). */
 struct worker_stats {
     cell started, finished;
     cell status[6]; /* by class; 0: none was sent */
@@ -355,12 +408,11 @@ struct worker_stats {
     cell accepted, open, idle, accept_paused;
     cell rejected[HTTP1_ERRORS];
     cell client_gone, cut, interim, too_slow, waiters;
-    cell log_dropped;
-    struct histogram hit_us, miss_us;
-    struct route_stats *routes; /* owned; one per route */
+    struct route_stats *routes;       /* owned; one per route */
+    struct upstream_stats *upstreams; /* owned; one per upstream */
 };
 
-struct access_ring;
+struct access_pen;
 
 struct worker {
     unsigned magic;
@@ -378,14 +430,15 @@ struct worker {
     struct freelist session_list, exchange_list, fetch_list;
     struct http1_limits head_limits;
     bool draining;
-    bool joined; /* main thread's */
+    bool joined;   /* main thread's */
     char *scratch; /* SCRATCH_BYTES; valid inside one step of a machine */
     size_t scratch_bytes;
     int64_t date_s; /* of date_text */
     char date_text[DATE_BYTES];
-    struct access_ring *access; /* NULL: no access log */
+    struct access_pen *pen; /* NULL: neither access log nor slow log */
+    uint64_t log_from_us;   /* requests that took so long are told to access_log_write() */
     struct mail drain_mail;
-    struct log_pace too_slow_pace; /* of the lines about clients that were cut for it */
+    uint64_t id_seed, id_key, id_count; /* of the ids that trace.c makes */
     struct worker_stats stats;
 };
 
@@ -399,6 +452,8 @@ void worker_drain(struct worker *worker);
 void worker_destroy(struct worker *worker);
 /* Owner thread: a session has ended; when draining, the last one stops the loop. */
 void worker_session_ended(struct worker *worker);
+/* Owner thread: logs, at most once a second, what memory was missing for, and what follows. */
+void worker_lacks_memory(struct worker *worker, const char *what);
 int64_t worker_wall_s(void);
 int64_t worker_mono_ms(void);
 
@@ -410,14 +465,30 @@ void session_open(struct worker *worker, int fd, const struct sockaddr *peer);
 void session_drain(struct session *session);
 struct session *session_of_link(struct list_link *link);
 
-/* ==== Access log (accesslog.c) ==== */
+/* ==== Access log and slow log (accesslog.c) ==== */
 
-/* One line per finished request, formatted on the worker, written by a thread of its own. A full
- * ring drops the line and counts it. */
+/* One line per finished request, and one more per slow request, formatted on the worker, written by
+ * a thread of their own. A full ring drops the line and counts it. */
 struct access_log;
-struct access_log *access_log_open(const struct conf *conf, unsigned workers, const char **why);
-struct access_ring *access_log_ring(struct access_log *log, unsigned worker);
-void access_log_write(struct worker *worker, const struct request *request, int64_t now_us);
+/* NULL in *out when neither is asked for. False, and told, when a file is not to be had. */
+bool access_log_open(const struct conf *conf, unsigned workers, struct access_log **out);
+/* What a worker writes with; NULL without a log. */
+struct access_pen *access_log_pen(struct access_log *log, unsigned worker);
+/* Least time of a request that any of the logs tells of; UINT64_MAX: none does. */
+uint64_t access_log_from_us(const struct access_log *log);
+/* With the worker's pen, for a request that took at least that long. */
+void access_log_write(struct worker *worker, struct request *request, int64_t now_us);
+/* Main thread: the files are opened anew, by the writer's thread: what is written from then on is
+ * in the new ones. One that cannot be opened stays as it is, and that is told. */
+void access_log_reopen(struct access_log *log);
+/* Main thread, once a second: tells of lines that found no room. */
+void access_log_sweep(struct access_log *log);
+/* Lines since the start: taken by the file, and not. Any thread. */
+struct access_log_counts {
+    uint64_t written, dropped;
+};
+void access_log_count(const struct access_log *log, struct access_log_counts *access,
+                      struct access_log_counts *slow);
 /* After the workers have ended: writes what is left. */
 void access_log_close(struct access_log **log);
 
@@ -441,7 +512,7 @@ struct weir {
     unsigned workers_count;
     atomic_uint workers_running;
     _Atomic enum weir_phase phase;
-    int64_t started_us;
+    int64_t started_us, started_wall_us;
     bool test_clock;
     struct conf_address *bound; /* where each listener really listens; one per conf->listen */
     struct conf_address admin_bound;

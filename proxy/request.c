@@ -14,10 +14,12 @@
  */
 #include "proxy/proxy.h"
 
+#include <stdlib.h>
+
 #define REQUEST_MAGIC 0x52455155u
 #define ARENA_BYTES 2048
 #define BODY_PIECES 55 /* what a sink adds makes 64 with them */
-#define EXTRA_BYTES 256
+#define EXTRA_BYTES (256 + TRACE_FIELDS_BYTES)
 
 typedef enum request_state state_function(struct request *request);
 
@@ -60,6 +62,8 @@ static enum request_state answer_local(struct request *request, enum local local
 {
     const struct local_row *row = local_row(local);
 
+    if (local == LOCAL_OVERLOADED)
+        worker_lacks_memory(request->worker, "while answering a request; it gets 503");
     return answer(request, row->status, row->detail, row->text);
 }
 
@@ -80,11 +84,37 @@ static void start_waiting(struct request *request)
     struct net_loop *loop = &request->worker->loop;
 
     request->waiter = true;
+    request->since_us = base_clock_mono_us();
     cell_add(&request->worker->stats.waiters, 1);
     wheel_timer_init(&request->wait_deadline, on_wait_due);
     wheel_set(&loop->wheel, &request->wait_deadline,
               loop->now_ms + upstream->pool.queue_timeout_ms + upstream->timeouts.connect_ms +
                   upstream->timeouts.first_byte_ms);
+}
+
+static void add_elapsed(const struct request *request, uint64_t *to)
+{
+    int64_t now_us = base_clock_mono_us();
+
+    *to += now_us > request->since_us ? (uint64_t)(now_us - request->since_us) : 0;
+}
+
+/* The head of what a waiter waits for is there, or never comes. */
+static void stop_waiting(struct request *request)
+{
+    if (!request->waiter || request->head_sent || !request->since_us)
+        return;
+    add_elapsed(request, &request->wait_us);
+    request->since_us = 0;
+    request->wait_deadline.due_ms = WHEEL_NEVER;
+}
+
+/* What the sink had queued has been taken, or is given up. */
+static void unblock(struct request *request)
+{
+    if (request->blocked)
+        add_elapsed(request, &request->client_us);
+    request->blocked = false;
 }
 
 /* Leaves the fill and whoever fills it. */
@@ -95,6 +125,7 @@ static void leave_source(struct request *request)
     cache_reader_leave(&request->reader);
     if (!request->waiter)
         return;
+    stop_waiting(request);
     request->waiter = false;
     cell_sub(&request->worker->stats.waiters, 1);
     wheel_cancel(&request->worker->loop.wheel, &request->wait_deadline);
@@ -144,7 +175,7 @@ static bool names_fields(struct fields fields)
     if (!fields_first(fields, FIELD_CONNECTION))
         return false;
     while ((f = fields_next(fields, STR("Connection"), &at)))
-        for (rest = field_value(f); str_list_next(&rest, &option);)
+        for (rest = field_value(f); str_tokens_next(&rest, &option);)
             if (!str_equal_nocase(option, STR("close")) &&
                 !str_equal_nocase(option, STR("keep-alive")) &&
                 !str_equal_nocase(option, STR("te")))
@@ -359,11 +390,11 @@ static enum request_state await_head(struct request *request)
         if (!cache_reader_has_news(&request->reader))
             continue;
         cache_reader_view(&request->reader, &view);
-        if (view.has_head && request->waiter)
-            request->wait_deadline.due_ms = WHEEL_NEVER;
-        if (view.has_head)
+        if (view.has_head) {
+            stop_waiting(request);
             return may_share(request, &view, &view.meta) ? REQUEST_DELIVER
                                                          : leave_and_fetch_alone(request);
+        }
         if (view.phase == CACHE_FILL_REPLACED)
             return take_replacement(request, &view);
         if (view.phase == CACHE_FILL_ABORTED) {
@@ -488,6 +519,7 @@ static enum request_state sent(struct request *request, enum net_sent how, uint6
     }
     if (how == NET_SENT_QUEUED) {
         request->blocked = true;
+        request->since_us = base_clock_mono_us();
         return REQUEST_AWAIT_CLIENT;
     }
     request->offset += bytes;
@@ -567,12 +599,28 @@ static enum request_state tunnel(struct request *request)
     return request->tunnel_ended ? REQUEST_FINISH : REQUEST_WAIT;
 }
 
+/* Of its route and outcome; made when it is needed first. NULL without a route, or when memory is
+ * out: then this request is missing in it. */
+static struct histogram *latency_histogram(const struct request *request)
+{
+    struct histogram *latency;
+    _Atomic(struct histogram *) *place;
+
+    if (!request->route)
+        return NULL;
+    place = &request->worker->stats.routes[request->route->index].latency_us[request->outcome];
+    latency = atomic_load_explicit(place, memory_order_relaxed);
+    if (weir_unlikely(!latency)) {
+        latency = calloc(1, sizeof(*latency));
+        atomic_store_explicit(place, latency, memory_order_release);
+    }
+    return latency;
+}
+
 static void count(struct request *request, int64_t now_us)
 {
     struct worker_stats *stats = &request->worker->stats;
-    uint64_t latency_us =
-        now_us > request->started_us ? (uint64_t)(now_us - request->started_us) : 0;
-    bool from_memory = request->outcome == OUTCOME_HIT || request->outcome == OUTCOME_STALE;
+    struct histogram *latency = latency_histogram(request);
 
     cell_add(&stats->finished, 1);
     cell_add(&stats->outcomes[request->outcome], 1);
@@ -580,17 +628,9 @@ static void count(struct request *request, int64_t now_us)
         &stats->status[request->head_sent && request->status < 600 ? request->status / 100 : 0], 1);
     if (request->client_gone)
         cell_add(&stats->client_gone, 1);
-    if (from_memory)
-        histogram_add(&stats->hit_us, latency_us);
-    else if (request->outcome != OUTCOME_LOCAL)
-        histogram_add(&stats->miss_us, latency_us);
-    if (request->route) {
-        struct route_stats *of_route = &stats->routes[request->route->index];
-
-        if (from_memory)
-            cell_add(&of_route->hits, 1);
-        histogram_add(&of_route->latency_us, latency_us);
-    }
+    if (latency)
+        histogram_add(latency,
+                      now_us > request->started_us ? (uint64_t)(now_us - request->started_us) : 0);
 }
 
 /* The memory is the transport's again. */
@@ -612,7 +652,7 @@ static enum request_state finish(struct request *request)
     if (cut && !request->client_gone && request->head_sent && !request->tunnel_ended)
         cell_add(&request->worker->stats.cut, 1);
     count(request, now_us);
-    if (request->worker->access)
+    if ((uint64_t)(now_us - request->started_us) >= request->worker->log_from_us)
         access_log_write(request->worker, request, now_us);
     if (request->sink)
         request->sink->ops->done(request->sink, cut);
@@ -670,17 +710,25 @@ static void on_news(struct cache_reader *reader)
     }
     /* Its client is too slow for the others who read the same: what is queued for it will not be
      * sent. One that had no turn yet has lost nothing. */
-    request->blocked = request->whole_sent = false;
+    unblock(request);
+    request->whole_sent = false;
     divert(request, request->head_sent ? REQUEST_FINISH : leave_and_fetch_alone(request));
 }
 
 static void on_wait_due(struct wheel_timer *timer, int64_t now_ms)
 {
+    static struct log_kind kind = {.level = LOG_WARN_LEVEL,
+                                   .what = "waiting for other requests' answers"};
     struct request *request = weir_container(timer, struct request, wait_deadline);
+    struct str id;
 
-    (void)now_ms;
     weir_check_magic(request, REQUEST_MAGIC);
     weir_assert(request->state == REQUEST_AWAIT_HEAD);
+    id = trace_request_id(request);
+    log_write_paced(&kind, now_ms,
+                    "waiting for another request's answer from upstream %s, route %s, for request "
+                    "%.*s: none came in time; answered 504",
+                    request->route->upstream->name, request->route->name, (int)id.len, id.ptr);
     leave_source(request);
     divert(request, answer_local(request, LOCAL_COALESCE_TIMEOUT));
 }
@@ -748,15 +796,17 @@ void request_head_moved(struct request *request, const char *from, size_t len, c
 void request_writable(struct request *request)
 {
     weir_assert(request->blocked);
-    request->blocked = false;
+    unblock(request);
     run(request);
 }
 
-void request_abandon(struct request *request)
+void request_abandon(struct request *request, uint64_t untaken)
 {
+    if (request->blocked && untaken < request->in_flight)
+        request->sent_bytes = request->offset + request->in_flight - untaken;
     request->sink = NULL;
     request->client_gone = true;
-    request->blocked = false;
+    unblock(request);
     divert(request, REQUEST_FINISH);
 }
 
@@ -782,7 +832,7 @@ void request_body_failed(struct request *request, unsigned status, const char *d
         return; /* answered early: what is queued still goes out */
     leave_source(request);
     if (request->head_sent) {
-        request->blocked = false;
+        unblock(request);
         divert(request, REQUEST_FINISH);
         return;
     }
@@ -825,13 +875,14 @@ void request_on_tunnel_end(struct request *request, uint64_t sent_bytes)
     run(request);
 }
 
-void request_on_fetch_end(struct request *request, unsigned retries, const char *address)
+void request_on_fetch_end(struct request *request, const struct fetch_report *report)
 {
     struct appender out =
         appender_on(request->upstream_address, sizeof(request->upstream_address) - 1);
 
-    append_str(&out, str_from(address));
+    append_str(&out, str_from(report->address));
     request->upstream_address[out.len] = '\0';
-    request->retries = retries;
+    request->retries = report->retries;
+    request->phases = report->phases;
     request->fetch = NULL;
 }

@@ -22,7 +22,7 @@ struct main_thread {
     struct weir *weir;
     void (*on_ready)(struct weir *weir, void *arg);
     void *arg;
-    struct event *term, *interrupt, *second, *poll;
+    struct event *term, *interrupt, *reopen, *second, *poll;
     bool threads_started;
     unsigned joined;
 };
@@ -97,11 +97,8 @@ static bool make_shared(struct weir *weir)
         return false;
     }
     weir->pool = pool_new(weir->conf, weir->resolver, worker_mono_ms);
-    if (conf->access_log_format != CONF_LOG_NONE &&
-        !(weir->access_log = access_log_open(conf, conf->workers, &why))) {
-        log_error("opening the access log %s: %s; ending", conf->access_log_path, why);
+    if (!access_log_open(conf, conf->workers, &weir->access_log))
         return false;
-    }
     weir->workers_count = conf->workers;
     weir->workers = base_alloc_zero(conf->workers * sizeof(*weir->workers));
     weir->bound = base_alloc_zero(conf->listen_count * sizeof(*weir->bound));
@@ -146,6 +143,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
     (void)what;
     if (main_thread->weir->phase == WEIR_DRAINING) {
+        log_tell_held_back(INT64_MAX);
         log_warn("stopping at once: a second signal %d", (int)number);
         join_ended(main_thread);
         _exit(0);
@@ -153,6 +151,18 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     log_info("draining: signal %d; requests under way are finished, a second signal stops at once",
              (int)number);
     weir_drain(main_thread->weir);
+}
+
+/* Whoever rotates logs has renamed the files. */
+static void on_reopen(evutil_socket_t number, short what, void *arg)
+{
+    struct main_thread *main_thread = arg;
+
+    (void)number, (void)what;
+    if (main_thread->weir->access_log)
+        access_log_reopen(main_thread->weir->access_log);
+    else
+        log_info("reopening logs: neither access_log nor slow_log is on; nothing to do");
 }
 
 static void on_second(evutil_socket_t fd, short what, void *arg)
@@ -164,6 +174,9 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
     pool_sweep(main_thread->weir->pool, now_ms);
     cache_sweep(main_thread->weir->cache, SWEEP_OBJECTS, now_ms);
     cache_watch_memory(main_thread->weir->cache, now_ms);
+    if (main_thread->weir->access_log)
+        access_log_sweep(main_thread->weir->access_log);
+    log_tell_held_back(now_ms);
 }
 
 static void say_where(const struct weir *weir)
@@ -206,15 +219,18 @@ static void serve(struct main_thread *main_thread)
 
     main_thread->term = evsignal_new(weir->base, SIGTERM, on_signal, main_thread);
     main_thread->interrupt = evsignal_new(weir->base, SIGINT, on_signal, main_thread);
+    main_thread->reopen = evsignal_new(weir->base, SIGUSR1, on_reopen, main_thread);
     main_thread->second = event_new(weir->base, -1, EV_PERSIST, on_second, main_thread);
     main_thread->poll = event_new(weir->base, -1, EV_PERSIST, on_poll, main_thread);
     event_add(main_thread->term, NULL);
     event_add(main_thread->interrupt, NULL);
+    event_add(main_thread->reopen, NULL);
     event_add(main_thread->second, &second);
     event_add(main_thread->poll, &often);
     event_base_dispatch(weir->base);
     event_free(main_thread->term);
     event_free(main_thread->interrupt);
+    event_free(main_thread->reopen);
     event_free(main_thread->second);
     event_free(main_thread->poll);
 }
@@ -265,7 +281,10 @@ static void take_down(struct weir *weir)
 int weir_run(struct conf *conf, bool test_clock, void (*on_ready)(struct weir *weir, void *arg),
              void *arg)
 {
-    struct weir weir = {.conf = conf, .started_us = base_clock_mono_us(), .test_clock = test_clock};
+    struct weir weir = {.conf = conf,
+                        .started_us = base_clock_mono_us(),
+                        .started_wall_us = base_clock_wall_us(),
+                        .test_clock = test_clock};
     struct main_thread main_thread = {.weir = &weir, .on_ready = on_ready, .arg = arg};
     const char *why;
     int status = 2;
@@ -280,6 +299,7 @@ int weir_run(struct conf *conf, bool test_clock, void (*on_ready)(struct weir *w
                 conf->admin.text, why);
         else if (start_workers(&weir)) {
             serve(&main_thread);
+            log_tell_held_back(INT64_MAX);
             log_info("stopped");
             status = 0;
         } else {

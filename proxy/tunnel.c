@@ -132,25 +132,33 @@ static void on_idle(struct wheel_timer *timer, int64_t now_ms)
     end(tunnel);
 }
 
-struct tunnel *tunnel_start(struct worker *worker, struct net_conn *client, struct net_conn *origin,
-                            void *owner, void (*on_end)(void *owner, uint64_t to_client_bytes))
+struct tunnel *tunnel_new(struct worker *worker, struct net_conn *origin, void *owner,
+                          void (*on_end)(void *owner, uint64_t to_client_bytes))
 {
-    struct tunnel *tunnel = base_alloc_zero(sizeof(*tunnel));
+    struct tunnel *tunnel = calloc(1, sizeof(*tunnel));
 
+    if (!tunnel)
+        return NULL;
     tunnel->magic = TUNNEL_MAGIC;
     tunnel->worker = worker;
-    tunnel->client = client;
     tunnel->origin = origin;
     tunnel->owner = owner;
     tunnel->on_end = on_end;
     tunnel->mail.deliver = on_mail;
     tunnel->turn.deliver = on_turn;
     wheel_timer_init(&tunnel->idle, on_idle);
+    return tunnel;
+}
+
+void tunnel_start(struct tunnel *tunnel, struct net_conn *client)
+{
+    struct net_conn *origin = tunnel->origin;
+
+    tunnel->client = client;
     client->owner = origin->owner = tunnel;
     client->on_event = origin->on_event = on_conn;
     touch(tunnel);
-    on_event(tunnel, NET_READABLE);
-    return tunnel;
+    on_event(tunnel, client->error ? NET_FAILED : NET_READABLE); /* of sending the 101 */
 }
 
 void tunnel_free(struct tunnel **taken)

@@ -28,6 +28,13 @@ int64_t worker_wall_s(void)
     return base_clock_wall_us() / 1000000;
 }
 
+void worker_lacks_memory(struct worker *worker, const char *what)
+{
+    static struct log_kind kind = {.level = LOG_WARN_LEVEL, .what = "shortages of memory"};
+
+    log_write_paced(&kind, worker->loop.now_ms, "out of memory %s", what);
+}
+
 /* ---- listeners ---- */
 
 static bool may_accept(struct net_listener *listener)
@@ -131,8 +138,12 @@ void worker_init(struct worker *worker, struct weir *weir, unsigned index)
     worker->scratch = base_alloc(worker->scratch_bytes);
     worker->stats.routes = base_alloc_zero((conf->routes_count ? conf->routes_count : 1) *
                                            sizeof(*worker->stats.routes));
+    worker->stats.upstreams =
+        base_alloc_zero(conf->upstreams_count * sizeof(*worker->stats.upstreams));
+    trace_seed(worker);
     worker->drain_mail.deliver = drain;
-    worker->access = weir->access_log ? access_log_ring(weir->access_log, index) : NULL;
+    worker->pen = access_log_pen(weir->access_log, index);
+    worker->log_from_us = access_log_from_us(weir->access_log);
     net_loop_init(&worker->loop, worker_mono_ms);
 }
 
@@ -165,6 +176,10 @@ void worker_destroy(struct worker *worker)
     free(worker->listeners);
     free(worker->listen_fds);
     free(worker->scratch);
+    for (unsigned i = 0; i < worker->conf->routes_count; i++)
+        for (unsigned o = 0; o < OUTCOMES; o++)
+            free(atomic_load(&worker->stats.routes[i].latency_us[o]));
     free(worker->stats.routes);
+    free(worker->stats.upstreams);
     worker->magic = 0;
 }

@@ -49,23 +49,28 @@ struct endpoint {
 
 /* ---- answers ---- */
 
-void admin_reply_buffer(struct evhttp_request *req, int status, const char *type,
-                        struct evbuffer *body)
+void admin_set_fields(struct evhttp_request *req, const char *type)
 {
     struct evkeyvalq *fields = evhttp_request_get_output_headers(req);
 
     evhttp_add_header(fields, "Content-Type", type);
     evhttp_add_header(fields, "Cache-Control", "no-store");
     evhttp_add_header(fields, "X-Content-Type-Options", "nosniff");
+}
+
+void admin_reply_buffer(struct evhttp_request *req, int status, const char *type,
+                        struct evbuffer *body)
+{
+    admin_set_fields(req, type);
     evhttp_send_reply(req, status, http1_reason((unsigned)status).ptr, body);
 }
 
 void admin_reply(struct evhttp_request *req, int status, const char *type, const char *text)
 {
-    struct evbuffer *body = evhttp_request_get_output_buffer(req);
-
-    evbuffer_add(body, text, strlen(text));
-    admin_reply_buffer(req, status, type, NULL);
+    admin_set_fields(req, type);
+    if (evbuffer_add(evhttp_request_get_output_buffer(req), text, strlen(text)) != 0)
+        status = 503; /* for want of memory: no empty answer is taken for the right one */
+    evhttp_send_reply(req, status, http1_reason((unsigned)status).ptr, NULL);
 }
 
 void admin_reply_error(struct evhttp_request *req, int status, const char *format, ...)
@@ -94,6 +99,7 @@ static void reply_index(struct admin *admin, struct evhttp_request *req)
         req, 200, ADMIN_TEXT,
         "weir admin port\n\n"
         "GET  /stats              counters, as JSON\n"
+        "GET  /metrics            the same and histograms, for Prometheus\n"
         "GET  /healthz, /readyz   200, or 503 while starting or draining\n"
         "POST /purge?url=URL      forget one URL, every variant of it\n"
         "GET  /debug/pprof/       profiles of CPU and memory, for browsers and go tool pprof\n");
@@ -129,6 +135,7 @@ static void reply_health(struct admin *admin, struct evhttp_request *req)
 static const struct endpoint endpoints[] = {
     {"/", GET_AND_HEAD, false, reply_index},
     {"/stats", GET_AND_HEAD, false, reply_stats},
+    {"/metrics", GET_AND_HEAD, false, admin_metrics},
     {"/healthz", GET_AND_HEAD, true, reply_health},
     {"/readyz", GET_AND_HEAD, true, reply_health},
     {"/purge", POST, false, admin_purge},
@@ -254,8 +261,12 @@ static struct bufferevent *on_connection(struct event_base *base, void *arg)
 
 static void on_accept_error(struct evconnlistener *listener, void *http)
 {
+    static struct log_kind paused = {.level = LOG_WARN_LEVEL,
+                                     .what = "admin: accepting connections"};
+
     (void)http;
-    log_warn("admin: accepting a connection: %s; pausing for a moment", strerror(errno));
+    log_write_paced(&paused, worker_mono_ms(),
+                    "admin: accepting a connection: %s; pausing for a moment", strerror(errno));
     evconnlistener_disable(listener);
 }
 

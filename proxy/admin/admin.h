@@ -30,6 +30,8 @@ struct admin {
 #define ADMIN_JSON "application/json"
 #define ADMIN_TEXT "text/plain; charset=utf-8"
 
+/* Of every answer; for one that is not sent by the functions below. */
+void admin_set_fields(struct evhttp_request *req, const char *type);
 void admin_reply(struct evhttp_request *req, int status, const char *type, const char *text);
 /* The same with the bytes of a buffer, which is empty then. */
 void admin_reply_buffer(struct evhttp_request *req, int status, const char *type,
@@ -57,6 +59,7 @@ char *admin_only_parameter(const char *query, const char *name, const char **why
 
 /* ---- endpoints ---- */
 
+void admin_metrics(struct admin *admin, struct evhttp_request *req);
 void admin_purge(struct admin *admin, struct evhttp_request *req);
 struct admin_clock *admin_clock_new(struct weir *weir);
 void admin_clock_free(struct admin_clock **clock);

@@ -1,33 +1,30 @@
 /*
- * GET /stats: every counter as one JSON object.
+ * GET /stats: every figure as one JSON object.
  *
- * Called by admin.c on the main thread. Workers write their cells without a lock and nobody stops
- * them, so one answer is not a snapshot of one moment; what must fit together is read in the order
- * that keeps it so.
+ * Called by admin.c on the main thread. What there is and how it is read is in figures.c; here it
+ * takes its place in the object, and histograms become quantiles.
  */
-#include "proxy/admin/admin.h"
-#include "proxy/version.h"
+#include "proxy/admin/figures.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 
-/* The sum over all workers of the cell that lies at this offset in a worker. */
-static uint64_t sum(const struct weir *weir, size_t offset)
-{
-    uint64_t total = 0;
+/* The main thread's: a part of the answer under way did not fit into memory. */
+static bool incomplete;
 
-    for (unsigned i = 0; i < weir->workers_count; i++)
-        total += cell_read((const cell *)((const char *)&weir->workers[i] + offset));
-    return total;
+static void put(json_t *object, const char *name, json_t *value)
+{
+    incomplete |= json_object_set_new(object, name, value) != 0;
 }
 
-#define SUM(weir, member) sum((weir), offsetof(struct worker, stats.member))
-#define SUM_ROW(weir, member, row)                                                                 \
-    sum((weir), offsetof(struct worker, stats.member) + (row) * sizeof(cell))
+static void append_to(json_t *array, json_t *value)
+{
+    incomplete |= json_array_append_new(array, value) != 0;
+}
 
 static void set(json_t *object, const char *name, uint64_t value)
 {
-    json_object_set_new(object, name, json_integer((json_int_t)value));
+    put(object, name, json_integer((json_int_t)value));
 }
 
 static json_t *latency(const struct histogram *h)
@@ -36,257 +33,157 @@ static json_t *latency(const struct histogram *h)
         const char *name;
         double share;
     } quantiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}};
-    uint64_t max = cell_read(&h->max);
     json_t *out = json_object();
 
     set(out, "count", cell_read(&h->count));
-    for (size_t i = 0; i < weir_count(quantiles); i++) {
-        uint64_t value = histogram_quantile(h, quantiles[i].share);
+    for (size_t i = 0; i < weir_count(quantiles); i++)
+        set(out, quantiles[i].name, histogram_quantile(h, quantiles[i].share));
+    set(out, "max", cell_read(&h->max));
+    return out;
+}
 
-        /* A bucket ends behind the largest value in it. */
-        set(out, quantiles[i].name, value < max ? value : max);
+/* ---- figures ---- */
+
+/* The object in which the last name of a path is; *name is that. */
+static json_t *descend(json_t *object, const char *path, const char **name)
+{
+    for (const char *dot; (dot = strchr(path, '.')) != NULL; path = dot + 1) {
+        json_t *inner = json_object_getn(object, path, (size_t)(dot - path));
+
+        if (!inner) {
+            inner = json_object();
+            incomplete |= json_object_setn_new(object, path, (size_t)(dot - path), inner) != 0;
+        }
+        object = inner;
     }
-    set(out, "max", max);
-    return out;
+    *name = path;
+    return object;
 }
 
-static json_t *worker_latency(const struct weir *weir, size_t offset)
+static void set_figures(json_t *object, const struct figures *figures, const void *thing)
 {
-    struct histogram *h = base_alloc_zero(sizeof(*h));
-    json_t *out;
+    for (unsigned i = 0; i < figures->count; i++) {
+        const struct figure *figure = &figures->rows[i];
+        const char *name;
+        json_t *inner;
 
-    for (unsigned i = 0; i < weir->workers_count; i++)
-        histogram_merge(h, (const struct histogram *)((const char *)&weir->workers[i] + offset));
-    out = latency(h);
-    free(h);
-    return out;
-}
-
-/* Read once, so that requests.total is the sum of the outcomes in every answer. */
-struct outcome_counts {
-    uint64_t of[OUTCOMES], total;
-};
-
-static struct outcome_counts read_outcomes(const struct weir *weir)
-{
-    struct outcome_counts out = {.total = 0};
-
-    for (unsigned i = 0; i < OUTCOMES; i++) {
-        out.of[i] = SUM_ROW(weir, outcomes, i);
-        out.total += out.of[i];
+        if (!figure_is_there(figure, thing))
+            continue;
+        inner = descend(object, figure->path, &name);
+        if (figure->kind == FIGURE_INFO)
+            put(inner, name, json_string(figure_text(figure, thing)));
+        else if (figure->json_per > 1)
+            put(inner, name, json_real((double)figure_number(figure, thing) / figure->json_per));
+        else
+            set(inner, name, figure_number(figure, thing));
     }
-    return out;
 }
 
-static json_t *requests(const struct weir *weir, const struct outcome_counts *outcomes)
+/* ---- what there are several of ---- */
+
+static json_t *latency_of_all(const struct weir *weir, unsigned outcomes)
 {
-    static const char *const classes[] = {"1xx", "2xx", "3xx", "4xx", "5xx"};
-    /* A request that finishes in between must not make the difference negative. */
-    uint64_t finished = SUM(weir, finished), started = SUM(weir, started);
-    json_t *out = json_object(), *status = json_object(), *rejected = json_object();
+    struct histogram h = {0};
 
-    for (unsigned i = 0; i < weir_count(classes); i++)
-        set(status, classes[i], SUM_ROW(weir, status, i + 1));
-    for (unsigned i = HTTP1_OK + 1; i < HTTP1_ERRORS; i++)
-        set(rejected, http1_error_row((enum http1_error)i)->counter, SUM_ROW(weir, rejected, i));
-    set(out, "total", outcomes->total);
-    set(out, "in_flight", started > finished ? started - finished : 0);
-    json_object_set_new(out, "status", status);
-    set(out, "interim", SUM(weir, interim));
-    set(out, "client_gone", SUM(weir, client_gone));
-    set(out, "cut", SUM(weir, cut));
-    set(out, "too_slow", SUM(weir, too_slow));
-    json_object_set_new(out, "rejected", rejected);
-    return out;
-}
-
-static json_t *connections(const struct weir *weir)
-{
-    json_t *out = json_object();
-
-    set(out, "accepted", SUM(weir, accepted));
-    set(out, "open", SUM(weir, open));
-    set(out, "idle", SUM(weir, idle));
-    set(out, "accept_paused", SUM(weir, accept_paused));
-    return out;
-}
-
-static json_t *cache_memory(const struct cache_stats *stats)
-{
-    json_t *out = json_object();
-
-    set(out, "heads", stats->memory.heads);
-    set(out, "bodies", stats->memory.bodies);
-    set(out, "index", stats->memory.index);
-    set(out, "ghost", stats->memory.ghost);
-    set(out, "fills", stats->memory.fills);
-    set(out, "pinned", stats->memory.pinned);
-    return out;
-}
-
-static json_t *cache_shortage(const struct cache_stats *stats)
-{
-    json_t *out = json_object();
-
-    set(out, "episodes", stats->shortage.episodes);
-    set(out, "passes", stats->shortage.passes);
-    set(out, "refused", stats->shortage.refused);
-    return out;
-}
-
-static json_t *cache(const struct weir *weir, const struct outcome_counts *outcomes)
-{
-    json_t *out = json_object();
-    struct cache_stats stats;
-
-    cache_read_stats(weir->cache, &stats);
-    for (unsigned i = 0; i < OUTCOMES; i++)
-        set(out, outcome_counter((enum outcome)i), outcomes->of[i]);
-    set(out, "stored", stats.stored);
-    set(out, "evicted", stats.evicted);
-    set(out, "evicted_small", stats.evicted_small);
-    set(out, "evicted_main", stats.evicted_main);
-    set(out, "chain_full", stats.chain_full);
-    set(out, "expired", stats.expired);
-    set(out, "purged", stats.purged);
-    set(out, "objects", stats.objects);
-    set(out, "bytes", stats.bytes);
-    set(out, "memory_limit", stats.memory_limit);
-    set(out, "fills", stats.fills);
-    set(out, "readers", stats.readers);
-    set(out, "waiters", SUM(weir, waiters));
-    set(out, "fills_aborted", stats.fills_aborted);
-    set(out, "readers_cut", stats.readers_cut);
-    set(out, "hit_for_miss", stats.hit_for_miss);
-    set(out, "pinned_bytes", stats.memory.pinned);
-    json_object_set_new(out, "memory", cache_memory(&stats));
-    json_object_set_new(out, "short", cache_shortage(&stats));
-    return out;
+    for (unsigned r = 0; r < weir->conf->routes_count; r++)
+        route_add_latency(weir, r, outcomes, &h);
+    return latency(&h);
 }
 
 static json_t *routes(const struct weir *weir)
 {
-    struct histogram *h = base_alloc(sizeof(*h));
     json_t *out = json_array();
 
     for (unsigned r = 0; r < weir->conf->routes_count; r++) {
         json_t *one = json_object();
-        uint64_t hits = 0, asked = 0;
+        struct route_totals totals;
+        struct histogram h = {0};
 
-        memset(h, 0, sizeof(*h));
-        for (unsigned i = 0; i < weir->workers_count; i++) {
-            const struct route_stats *stats = &weir->workers[i].stats.routes[r];
-
-            hits += cell_read(&stats->hits);
-            asked += cell_read(&stats->requests);
-            histogram_merge(h, &stats->latency_us);
-        }
-        json_object_set_new(one, "route", json_string(weir->conf->routes[r].name));
-        set(one, "requests", asked);
-        set(one, "hits", hits);
-        json_object_set_new(one, "latency_us", latency(h));
-        json_array_append_new(out, one);
+        route_read(weir, r, &totals);
+        route_add_latency(weir, r, OUTCOMES_ALL, &h);
+        put(one, "route", json_string(weir->conf->routes[r].name));
+        set_figures(one, &route_figures, &totals);
+        put(one, "latency_us", latency(&h));
+        append_to(out, one);
     }
-    free(h);
     return out;
 }
 
-static json_t *server_connections(const struct pool_server_stats *stats)
-{
-    json_t *out = json_object(), *closed_by = json_object();
-
-    set(out, "opened", stats->opened);
-    set(out, "reused", stats->reused);
-    set(out, "active", stats->active);
-    set(out, "idle", stats->idle);
-    set(out, "closed", stats->closed);
-    for (unsigned i = 0; i < POOL_CLOSES; i++)
-        set(closed_by, pool_close_name((enum pool_close)i), stats->closed_by[i]);
-    json_object_set_new(out, "closed_by", closed_by);
-    return out;
-}
-
-static json_t *server(const struct pool_server_stats *stats, const struct histogram *latency_us)
+static json_t *phases_of(const struct weir *weir, unsigned upstream)
 {
     json_t *out = json_object();
 
-    json_object_set_new(out, "address", json_string(stats->address));
-    json_object_set_new(out, "state", json_string(stats->state));
-    set(out, "requests", stats->requests);
-    set(out, "errors", stats->errors);
-    set(out, "retries", stats->retries);
-    set(out, "queued", stats->queued);
-    set(out, "queued_total", stats->queued_total);
-    set(out, "queue_full", stats->queue_full);
-    set(out, "queue_timeouts", stats->queue_timeouts);
-    set(out, "learned_timeout_ms", (uint64_t)stats->learned_timeout_ms);
-    json_object_set_new(out, "connections", server_connections(stats));
-    json_object_set_new(out, "latency_us", latency(latency_us));
+    for (unsigned p = 0; p < PHASES; p++) {
+        struct histogram h = {0};
+
+        phase_add_latency(weir, upstream, p, &h);
+        put(out, phases[p].name, latency(&h));
+    }
     return out;
 }
 
 static json_t *upstreams(const struct weir *weir)
 {
-    struct histogram *h = base_alloc(sizeof(*h));
     json_t *out = json_object();
 
     for (unsigned u = 0; u < weir->conf->upstreams_count; u++) {
         const struct conf_upstream *upstream = &weir->conf->upstreams[u];
         json_t *one = json_object(), *servers = json_array();
-        struct pool_server_stats stats;
         uint64_t queued = 0;
 
         for (unsigned s = 0; s < pool_servers(weir->pool, upstream); s++) {
-            memset(h, 0, sizeof(*h));
-            pool_read_stats(weir->pool, upstream, s, &stats, h);
+            json_t *server = json_object();
+            struct pool_server_stats stats;
+            struct histogram h = {0};
+
+            pool_read_stats(weir->pool, upstream, s, &stats, &h);
             queued += stats.queued;
-            json_array_append_new(servers, server(&stats, h));
+            put(server, "address", json_string(stats.address));
+            set_figures(server, &server_figures, &stats);
+            put(server, "latency_us", latency(&h));
+            append_to(servers, server);
         }
         set(one, "queued", queued);
-        json_object_set_new(one, "servers", servers);
-        json_object_set_new(out, upstream->name, one);
+        put(one, "servers", servers);
+        put(one, "phases_us", phases_of(weir, u));
+        put(out, upstream->name, one);
     }
-    free(h);
     return out;
 }
 
-static json_t *buffers(const struct weir *weir)
+/* Into memory that is enough beforehand: jansson 2.14's json_dumps() takes no notice of a key that
+ * did not fit. NULL when memory is out. */
+static char *write_text(const json_t *json)
 {
-    const size_t at = offsetof(struct worker, loop.bufferevents.stats);
-    json_t *out = json_object();
+    const size_t flags = JSON_INDENT(2) | JSON_REAL_PRECISION(15);
+    size_t bytes = json_dumpb(json, NULL, 0, flags);
+    char *text = bytes > 0 ? malloc(bytes + 1) : NULL;
 
-    set(out, "created", sum(weir, at + offsetof(struct net_bufferevent_stats, created)));
-    set(out, "leased", sum(weir, at + offsetof(struct net_bufferevent_stats, leased)));
-    set(out, "reused", sum(weir, at + offsetof(struct net_bufferevent_stats, reused)));
-    set(out, "idle", sum(weir, at + offsetof(struct net_bufferevent_stats, idle)));
-    return json_pack("{s:o}", "bufferevents", out);
+    if (text && json_dumpb(json, text, bytes, flags) == bytes) {
+        text[bytes] = '\0';
+        return text;
+    }
+    free(text);
+    return NULL;
 }
 
 char *admin_stats_json(struct weir *weir)
 {
     json_t *out = json_object();
-    /* First: a connection that is seen to be closed has had its requests counted. */
-    json_t *connected = connections(weir);
-    struct outcome_counts outcomes = read_outcomes(weir);
-    int64_t uptime_ms = (base_clock_mono_us() - weir->started_us) / 1000;
-    char *text;
+    struct totals totals;
+    char *text = NULL;
 
-    json_object_set_new(out, "version", json_string(WEIR_VERSION));
-    json_object_set_new(out, "uptime_s", json_real((double)uptime_ms / 1000));
-    set(out, "workers", weir->workers_count);
-    json_object_set_new(out, "requests", requests(weir, &outcomes));
-    json_object_set_new(out, "connections", connected);
-    json_object_set_new(out, "cache", cache(weir, &outcomes));
-    json_object_set_new(
-        out, "latency_us",
-        json_pack("{s:o, s:o}", "hit", worker_latency(weir, offsetof(struct worker, stats.hit_us)),
-                  "miss", worker_latency(weir, offsetof(struct worker, stats.miss_us))));
-    json_object_set_new(out, "routes", routes(weir));
-    json_object_set_new(out, "upstreams", upstreams(weir));
-    json_object_set_new(out, "buffers", buffers(weir));
-    json_object_set_new(out, "access_log",
-                        json_pack("{s:I}", "dropped", (json_int_t)SUM(weir, log_dropped)));
-    text = json_dumps(out, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+    totals_read(weir, &totals);
+    set_figures(out, &total_figures, &totals);
+    put(out, "latency_us",
+        json_pack(
+            "{s:o, s:o}", "hit", latency_of_all(weir, OUTCOMES_FROM_MEMORY), "miss",
+            latency_of_all(weir, OUTCOMES_ALL & ~OUTCOMES_FROM_MEMORY & ~OUTCOME_BIT(LOCAL))));
+    put(out, "routes", routes(weir));
+    put(out, "upstreams", upstreams(weir));
+    if (!incomplete)
+        text = write_text(out);
+    incomplete = false;
     json_decref(out);
     return text;
 }

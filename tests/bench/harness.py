@@ -300,8 +300,8 @@ class Server:
         binary = weir_binary()
         if not binary:
             raise BenchError("no weir binary (set WEIR_BIN)")
-        values = self._values(origin_port, WORKERS=workers, LOG_FORMAT=log_format,
-                              LOG_PATH=self._path("access.log"), **{**WEIR_VALUES, **self.values})
+        values = {"LOG_FORMAT": log_format, "LOG_PATH": self._path("access.log"), **WEIR_VALUES, **self.values}
+        values = self._values(origin_port, WORKERS=workers, **values)
         return [binary, "run", "-c", fill_template("weir.yaml.in", self._path("weir.yaml"), values)]
 
     def _weir_log(self, origin_port, body_bytes, workers):

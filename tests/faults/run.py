@@ -1,11 +1,15 @@
 #!/usr/bin/python3
 """A fault run: a real Weir with little memory between an origin and clients that do at random what they may and may not do.
 
-    tests/faults/run.py [--weir PATH] [--seconds 300] [--seed N] [--clients 80]
+    tests/faults/run.py [--weir PATH] [--seconds 300] [--seed N] [--clients 80] [--inject 10000]
 
 Every byte that a client is given is checked against what the origin made for that key: a response that ends cleanly is the
 right one and whole. Then all clients stop, every gauge has to go back to zero, and TERM has to end Weir with status 0 and
 without a complaint. Exit status 1 with the reason otherwise.
+
+With --inject, system calls and allocations of Weir fail at random as well (inject.c; the weir-faulty beside the program is
+run), until so many have failed; connections may break then at any time. After that nothing fails any more and the load goes on
+for a moment: every connection has to work, and no descriptor may have been lost.
 
 The seed, printed first, makes the same choices again; what happens at the same time is the machine's. For builds with
 sanitizers too. The program: --weir, WEIR_BIN, or the one of this tree.
@@ -33,10 +37,24 @@ import weirtest  # noqa: E402
 
 from clients import Clients  # noqa: E402
 from content import HOST, Content, Wrong  # noqa: E402
+from orders import Orders, program  # noqa: E402
 from origin import Origin  # noqa: E402
 from wire import Gone, Wire  # noqa: E402
 
 ADDR_NO_RANDOMIZE = 0x0040000
+CALM_S = 2
+# What fails with --inject, and how often.
+INJECTED = (
+    "recv=ECONNRESET%0.003", "recv=EINTR%0.01", "recv=EAGAIN%0.01", "recv=ENOBUFS%0.001", "recv=short%0.02",
+    "sendmsg=EPIPE%0.002", "sendmsg=ECONNRESET%0.002", "sendmsg=EAGAIN%0.02", "sendmsg=ENOBUFS%0.002", "sendmsg=EINTR%0.01",
+    "sendmsg=short%0.02", "writev=EPIPE%0.002", "writev=ECONNRESET%0.002", "writev=EAGAIN%0.02", "writev=EINTR%0.02",
+    "writev=ENOBUFS%0.002", "writev=short%0.05", "connect=ECONNREFUSED%0.01", "connect=ETIMEDOUT%0.005",
+    "connect=EADDRNOTAVAIL%0.005", "connect=ENETUNREACH%0.005", "getsockopt=ECONNREFUSED%0.01", "getsockopt=EHOSTUNREACH%0.005",
+    "socket=EMFILE%0.005", "socket=ENFILE%0.005", "socket=ENOBUFS%0.005", "accept4=EMFILE%0.002", "accept4=ENFILE%0.002",
+    "accept4=ENOMEM%0.002", "accept4=ECONNABORTED%0.01", "accept4=EINTR%0.01", "epoll_ctl=ENOMEM%0.003",
+    "epoll_ctl=ENOSPC%0.003", "epoll_wait=EINTR%0.02", "malloc=ENOMEM%0.01", "libevent=ENOMEM%0.01",
+)
+SHORTAGE = ("malloc=ENOMEM%0.5", "libevent=ENOMEM%0.5", "epoll_ctl=ENOMEM%0.2", "accept4=EMFILE%0.2")  # for a moment
 
 
 class Run:
@@ -45,6 +63,10 @@ class Run:
         self.seed = arguments.seed
         self.slow = slow
         self.players = arguments.clients
+        self.inject = arguments.inject
+        self.orders = Orders() if self.inject else None
+        self.injected = {}
+        self.descriptors = 0  # once started
         self.chance = random.Random(f"run {self.seed}")
         self.content = Content(self.seed)
         self.failure = None
@@ -72,12 +94,34 @@ class Run:
     # While it runs ----
 
     async def load(self, weir, origin):
-        clients = Clients(self.content, weir.address, self.seed, self.fail, self.slow)
         serving = asyncio.create_task(origin.run())
+        try:
+            await self.count_first_descriptors(weir)
+            if self.inject:
+                self.orders.random(self.seed, INJECTED)
+            clients = await self.load_for(weir, serving, self.seconds, bool(self.inject))
+            if self.inject and not self.failure:
+                await self.load_for(weir, serving, CALM_S, False)
+            return clients
+        finally:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+
+    async def count_first_descriptors(self, weir):
+        """Without the admin connection that may be just closing."""
+        self.descriptors = count_descriptors(weir)
+        for _ in range(10):
+            await asyncio.sleep(0.01)
+            self.descriptors = min(self.descriptors, count_descriptors(weir))
+
+    async def load_for(self, weir, serving, seconds, injected):
+        clients = Clients(self.content, weir.address, self.seed, self.fail, self.slow, injected)
         tasks = [asyncio.create_task(clients.play(number)) for number in range(self.players)]
         tasks.append(asyncio.create_task(self.purge_now_and_then(weir)))
         try:
-            await self.watch(weir, tasks + [serving])
+            await self.watch(weir, tasks + [serving], seconds, injected)
+            if injected:
+                self.orders.off()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -86,16 +130,21 @@ class Run:
             else:
                 await self.settle(weir)
         finally:
-            for task in tasks + [serving]:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, serving, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
         return clients
 
-    async def watch(self, weir, tasks):
-        """Until the time is over or something is wrong."""
-        until = time.monotonic() + self.seconds
+    async def watch(self, weir, tasks, seconds, injected):
+        """Until the time is over, enough has been injected, or something is wrong."""
+        until = time.monotonic() + seconds
         while time.monotonic() < until and not self.failure:
             await asyncio.sleep(0.1)
+            if injected:
+                self.injected = self.orders.counts()
+                if sum(self.injected.values()) >= self.inject:
+                    return
+                self.orders.random(self.chance.randrange(1 << 31), SHORTAGE if self.chance.random() < 0.1 else INJECTED)
             ended = next((task for task in tasks if task.done()), None)
             if ended:
                 raise ended.exception() or AssertionError("a part of the run has ended")
@@ -145,6 +194,9 @@ class Run:
         until = time.monotonic() + 30 * self.slow
         while (stats := await self.stats(weir)) is not None:
             left = {gauge: value for gauge, value in gauges(stats).items() if value}
+            more = count_descriptors(weir) - self.descriptors - idle_connections(stats)
+            if more:
+                left["descriptors"] = more
             if not left:
                 self.check_sums(stats)
                 self.last = stats
@@ -167,6 +219,15 @@ class Run:
         status = weir.wait_exit(60 * self.slow)
         if status != 0:
             self.fail(f"TERM ended weir with {status}")
+
+
+def count_descriptors(weir):
+    return len(os.listdir(f"/proc/{weir.process.pid}/fd"))
+
+
+def idle_connections(stats):
+    """To origins."""
+    return sum(server["connections"]["idle"] for upstream in stats["upstreams"].values() for server in upstream["servers"])
 
 
 def gauges(stats):
@@ -204,7 +265,8 @@ def sanitizer_environment():
 def play(run, folder):
     """The whole of it; returns Weir and the clients, when it got so far."""
     origin = Origin(run.content, run.seed, run.fail)
-    weir = weirtest.Weir(folder, run.config(origin), env=sanitizer_environment())
+    weir = weirtest.Weir(folder, run.config(origin), program=program() if run.inject else None,
+                         env=sanitizer_environment() | (run.orders.environment if run.inject else {}))
     clients = None
     try:
         clients = asyncio.run(run.load(weir, origin))
@@ -242,6 +304,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--clients", type=int, default=80)
+    parser.add_argument("--inject", type=int, default=0, metavar="FAILURES", help="let so many calls of Weir fail")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)
     os.environ["WEIR_BIN"] = arguments.weir
@@ -254,6 +317,11 @@ def main():
     folder = tempfile.mkdtemp(prefix="weir-faults-")
     run = Run(arguments, 4 if sanitized else 1)
     clients, origin = play(run, folder)
+    if run.inject:
+        print(f"{sum(run.injected.values())} failures injected: {run.injected}")
+        run.orders.close()
+        if sum(run.injected.values()) < run.inject:
+            run.fail(f"fewer than {run.inject} failures in {run.seconds} s")
     if run.failure:
         print(f"FAILED with seed {arguments.seed}: {run.failure}\nwhat weir has written is in {folder}")
         return 1

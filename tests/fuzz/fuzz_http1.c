@@ -1,53 +1,31 @@
 /*
- * Fuzzes the HTTP/1 parser with libFuzzer: one program for each of request, response, trailers and chunked, chosen with
- * -DFUZZ_<WHAT> by run.sh, which also links the parser a second time without vector instructions, its names
- * beginning with scalar_.
+ * Fuzzes the HTTP/1 parser: requests, responses, trailers and chunked bodies.
  *
- * The input is the message. Each is parsed whole, whole by the scalar twin, and in pieces that lie somewhere else each
- * time, in memory of exactly their size; all must end alike. What is accepted is held against rules of its own.
- * Pieces and limits are drawn from the input's own bytes, so that an input always does the same.
+ * The input is the message. Each is parsed whole, whole by the scalar twin (run.sh links the parser a
+ * second time without vector instructions, its names beginning with scalar_; replay.c is linked
+ * without it), and in pieces that lie somewhere else each time, in memory of exactly their size; all
+ * must end alike. What is accepted is held against rules of its own.
  */
-#include "net/net.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
-
+#ifdef FUZZ_SCALAR_TWIN
 ssize_t scalar_http1_parse_request(struct http1_head *, const char *, size_t,
                                    const struct http1_limits *);
 ssize_t scalar_http1_parse_response(struct http1_head *, const char *, size_t,
                                     const struct http1_limits *, enum method);
 ssize_t scalar_http1_parse_trailers(struct http1_head *, const char *, size_t,
                                     const struct http1_limits *);
+#else
+#define scalar_http1_parse_request http1_parse_request
+#define scalar_http1_parse_response http1_parse_response
+#define scalar_http1_parse_trailers http1_parse_trailers
+#endif
 
 #define ROWS 32
 
-static uint32_t dice;
-
-static uint32_t draw(uint32_t below)
-{
-    dice = dice * 1664525u + 1013904223u;
-    return (dice >> 8) % below;
-}
-
-static void shuffle_dice(const uint8_t *bytes, size_t len)
-{
-    dice = (uint32_t)len;
-    for (size_t i = 0; i < len; i++)
-        dice = (dice ^ bytes[i]) * 16777619u;
-}
-
-/* A copy of which the sanitizer watches both ends. */
-static char *exact_copy(const uint8_t *bytes, size_t len)
-{
-    char *copy = malloc(len > 0 ? len : 1);
-    weir_assert(copy != NULL);
-    if (len > 0)
-        memcpy(copy, bytes, len);
-    return copy;
-}
-
-#ifdef FUZZ_CHUNKED
+/* ---- chunked bodies ---- */
 
 struct body {
     uint8_t *data;
@@ -59,7 +37,7 @@ struct body {
 static void read_piece(struct body *body, struct http1_chunked *chunked, const uint8_t *bytes,
                        size_t len)
 {
-    char *buffer = exact_copy(bytes, len);
+    char *buffer = fuzz_exact_copy(bytes, len);
     size_t at = 0;
     while (!chunked->last && body->error == 0) {
         struct str data;
@@ -88,7 +66,7 @@ static struct body read_body(const uint8_t *bytes, size_t len, uint32_t most)
     struct http1_chunked chunked = {.left = 0};
     weir_assert(body.data != NULL);
     for (size_t at = 0; at < len && body.error == 0 && !body.last;) {
-        size_t piece = most == 0 ? len : 1 + draw(most);
+        size_t piece = most == 0 ? len : 1 + fuzz_draw(most);
         piece = piece < len - at ? piece : len - at;
         read_piece(&body, &chunked, bytes + at, piece);
         at += piece;
@@ -96,33 +74,39 @@ static struct body read_body(const uint8_t *bytes, size_t len, uint32_t most)
     return body;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+void fuzz_http1_chunked(const uint8_t *bytes, size_t len)
 {
-    shuffle_dice(bytes, len);
     struct body whole = read_body(bytes, len, 0);
     for (unsigned i = 0; i < 3; i++) {
-        struct body pieces = read_body(bytes, len, i == 0 ? 1 : 1 + draw(20));
+        struct body pieces = read_body(bytes, len, i == 0 ? 1 : 1 + fuzz_draw(20));
         weir_assert(pieces.error == whole.error && pieces.last == whole.last);
         weir_assert(pieces.len == whole.len && memcmp(pieces.data, whole.data, whole.len) == 0);
         weir_assert(whole.error < 0 || pieces.consumed == whole.consumed);
         free(pieces.data);
     }
     free(whole.data);
-    return 0;
 }
 
-#else
+/* ---- heads ---- */
+
+enum kind {
+    REQUEST,
+    RESPONSE,
+    TRAILERS
+};
 
 struct parse {
+    enum kind kind;
     struct http1_head head;
     struct field rows[ROWS];
     ssize_t result;
     const char *buffer;
 };
 
-static void begin(struct parse *p)
+static void begin(struct parse *p, enum kind kind)
 {
     memset(p, 0, sizeof *p);
+    p->kind = kind;
     p->head.list = p->rows;
     p->head.capacity = ROWS;
 }
@@ -130,20 +114,21 @@ static void begin(struct parse *p)
 static void go_on(struct parse *p, bool scalar, const char *buffer, size_t len,
                   const struct http1_limits *limits, enum method method)
 {
-    (void)method;
     p->buffer = buffer;
-#if defined(FUZZ_REQUEST)
-    p->result = scalar ? scalar_http1_parse_request(&p->head, buffer, len, limits)
-                       : http1_parse_request(&p->head, buffer, len, limits);
-#elif defined(FUZZ_RESPONSE)
-    p->result = scalar ? scalar_http1_parse_response(&p->head, buffer, len, limits, method)
-                       : http1_parse_response(&p->head, buffer, len, limits, method);
-#elif defined(FUZZ_TRAILERS)
-    p->result = scalar ? scalar_http1_parse_trailers(&p->head, buffer, len, limits)
-                       : http1_parse_trailers(&p->head, buffer, len, limits);
-#else
-#error "which fuzzer? -DFUZZ_REQUEST, -DFUZZ_RESPONSE, -DFUZZ_TRAILERS or -DFUZZ_CHUNKED"
-#endif
+    switch (p->kind) {
+    case REQUEST:
+        p->result = scalar ? scalar_http1_parse_request(&p->head, buffer, len, limits)
+                           : http1_parse_request(&p->head, buffer, len, limits);
+        break;
+    case RESPONSE:
+        p->result = scalar ? scalar_http1_parse_response(&p->head, buffer, len, limits, method)
+                           : http1_parse_response(&p->head, buffer, len, limits, method);
+        break;
+    case TRAILERS:
+        p->result = scalar ? scalar_http1_parse_trailers(&p->head, buffer, len, limits)
+                           : http1_parse_trailers(&p->head, buffer, len, limits);
+        break;
+    }
 }
 
 static void same_span(const struct parse *a, struct str x, const struct parse *b, struct str y)
@@ -190,11 +175,11 @@ static void in_pieces(const struct parse *whole, const uint8_t *bytes, size_t le
 {
     struct parse p;
     char *last = NULL;
-    begin(&p);
+    begin(&p, whole->kind);
     for (size_t have = 0; p.result == 0 && have < len;) {
-        have += 1 + draw(most);
+        have += 1 + fuzz_draw(most);
         have = have < len ? have : len;
-        char *buffer = exact_copy(bytes, have);
+        char *buffer = fuzz_exact_copy(bytes, have);
         if (last != NULL)
             http1_head_moved(&p.head, last, buffer);
         free(last);
@@ -227,44 +212,55 @@ static void check_accepted(const struct parse *p)
         weir_assert(field->id == field_identify(field->name, field->name_len));
         counts[field->id]++;
     }
-#ifndef FUZZ_TRAILERS
     unsigned lengths = counts[FIELD_CONTENT_LENGTH], codings = counts[FIELD_TRANSFER_ENCODING];
-    weir_assert(lengths + codings <= 1);
-    weir_assert(head->body != HTTP1_BODY_CHUNKED || (codings == 1 && head->minor == 1));
-    weir_assert(head->body != HTTP1_BODY_LENGTH || lengths == 1);
-#endif
-#ifdef FUZZ_REQUEST
-    weir_assert(counts[FIELD_HOST] == 1 || (counts[FIELD_HOST] == 0 && head->minor == 0));
-    weir_assert(head->target.len > 0 && memchr(head->target.ptr, ' ', head->target.len) == NULL);
-    weir_assert(codings == 0 || head->body == HTTP1_BODY_CHUNKED);
-#endif
-#ifdef FUZZ_RESPONSE
-    weir_assert(head->status >= 100 && head->status <= 599);
-#endif
+    if (p->kind != TRAILERS) {
+        weir_assert(lengths + codings <= 1);
+        weir_assert(head->body != HTTP1_BODY_CHUNKED || (codings == 1 && head->minor == 1));
+        weir_assert(head->body != HTTP1_BODY_LENGTH || lengths == 1);
+    }
+    if (p->kind == REQUEST) {
+        weir_assert(counts[FIELD_HOST] == 1 || (counts[FIELD_HOST] == 0 && head->minor == 0));
+        weir_assert(head->target.len > 0);
+        weir_assert(memchr(head->target.ptr, ' ', head->target.len) == NULL);
+        weir_assert(codings == 0 || head->body == HTTP1_BODY_CHUNKED);
+    }
+    if (p->kind == RESPONSE)
+        weir_assert(head->status >= 100 && head->status <= 599);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+static void fuzz_head(enum kind kind, const uint8_t *bytes, size_t len)
 {
     static const enum method methods[] = {METHOD_GET, METHOD_GET, METHOD_HEAD, METHOD_CONNECT};
-    shuffle_dice(bytes, len);
     struct http1_limits limits = {32768, ROWS};
-    if (draw(4) == 0)
-        limits = (struct http1_limits){draw((uint32_t)len + 2), draw(8)};
-    enum method method = methods[draw(weir_count(methods))];
+    if (fuzz_draw(4) == 0)
+        limits = (struct http1_limits){fuzz_draw((uint32_t)len + 2), fuzz_draw(8)};
+    enum method method = methods[fuzz_draw(weir_count(methods))];
     struct parse whole, scalar;
-    char *buffer = exact_copy(bytes, len);
-    begin(&whole);
+    char *buffer = fuzz_exact_copy(bytes, len);
+    begin(&whole, kind);
     go_on(&whole, false, buffer, len, &limits, method);
-    begin(&scalar);
+    begin(&scalar, kind);
     go_on(&scalar, true, buffer, len, &limits, method);
     same_parse(&whole, &scalar);
     in_pieces(&whole, bytes, len, &limits, method, 1);
-    in_pieces(&whole, bytes, len, &limits, method, 1 + draw(20));
-    in_pieces(&whole, bytes, len, &limits, method, 1 + draw(200));
+    in_pieces(&whole, bytes, len, &limits, method, 1 + fuzz_draw(20));
+    in_pieces(&whole, bytes, len, &limits, method, 1 + fuzz_draw(200));
     if (whole.result > 0)
         check_accepted(&whole);
     free(buffer);
-    return 0;
 }
 
-#endif
+void fuzz_http1_request(const uint8_t *bytes, size_t len)
+{
+    fuzz_head(REQUEST, bytes, len);
+}
+
+void fuzz_http1_response(const uint8_t *bytes, size_t len)
+{
+    fuzz_head(RESPONSE, bytes, len);
+}
+
+void fuzz_http1_trailers(const uint8_t *bytes, size_t len)
+{
+    fuzz_head(TRAILERS, bytes, len);
+}

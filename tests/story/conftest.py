@@ -6,8 +6,10 @@ import sys
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "faults")]
 
+import orders  # noqa: E402
 import weirtest  # noqa: E402
 
 
@@ -18,6 +20,7 @@ class Start:
         self.folder = folder
         self.origins = []
         self.weirs = []
+        self.orders = []
         self.same_targets = True  # the origin gets targets as clients send them
 
     def origin(self, script, **more):
@@ -28,15 +31,23 @@ class Start:
         return origin
 
     def weir(self, origin=None, raw=None, args=None, clock=False, env=None, descriptors=None,
-             admin_fields=(), **config):
+             admin_fields=(), program=None, **config):
         """weir run with make_config(origin, **config), with raw YAML, or with these arguments."""
         folder = os.path.join(self.folder, f"weir{len(self.weirs)}")
         os.mkdir(folder)
         if raw is None and args is None:
             raw = weirtest.make_config(origin, **config)
-        weir = weirtest.Weir(folder, raw, args, clock, env, descriptors)
+        weir = weirtest.Weir(folder, raw, args, clock, env, descriptors, program=program)
         weir.admin_fields = admin_fields
         self.weirs.append(weir)
+        return weir
+
+    def faulty(self, origin, **more):
+        """A weir whose system calls and allocations fail when its `orders` say so (tests/faults/orders.py)."""
+        given = orders.Orders()
+        self.orders.append(given)
+        weir = self.weir(origin, program=orders.program(), env=given.environment, **more)
+        weir.orders = given
         return weir
 
     def file(self, name, text):
@@ -70,6 +81,8 @@ class Start:
         finally:
             for weir in self.weirs:
                 weir.kill()
+            while self.orders:
+                self.orders.pop().close()
 
 
 class TooLong(BaseException):

@@ -77,7 +77,7 @@ def test_one_byte_a_second_is_too_slow(start, megabytes, cache_control):
     wait_cut(weir)
     assert cuts(weir) == ["limits.min_send_rate"]
     line = LINE.search(weir.stderr())
-    assert line[1] == "127.0.0.1" and line[2] == "GET example.test/a" and line[4] == "18000000"
+    assert line[1] == "127.0.0.1" and line[2].startswith("GET example.test/a, request ") and line[4] == "18000000"
     assert 0 < int(line[3]) < 1 << 20
 
 

@@ -855,8 +855,9 @@ class Weir:
     """The real binary, running."""
 
     def __init__(self, folder, config=None, args=None, clock=False, env=None, descriptors=None,
-                 wait_ready=True):
+                 wait_ready=True, program=None):
         self.folder = folder
+        self.program = program or binary()
         self.clients = []
         self.stopped = False
         for attempt in range(5):
@@ -892,7 +893,7 @@ class Weir:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 
         with open(self.stdout_path, "wb") as out, open(self.stderr_path, "wb") as err:
-            self.process = subprocess.Popen([binary()] + args, stdin=subprocess.DEVNULL, stdout=out,
+            self.process = subprocess.Popen([self.program] + args, stdin=subprocess.DEVNULL, stdout=out,
                                             stderr=err, env=os.environ | (env or {}),
                                             preexec_fn=limit if descriptors else None)
 

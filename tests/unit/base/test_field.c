@@ -86,7 +86,7 @@ static void test_near_misses(void **state)
     const char *others[] = {"",
                             "x",
                             "Accept-Encoding",
-                            "X-Request-Id",
+                            "X-Correlation-ID",
                             "Sec-Fetch-Mode",
                             "Hosts",
                             "a-name-that-is-longer-than-any-of-the-table-by-far"};

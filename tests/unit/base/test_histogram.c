@@ -1,4 +1,4 @@
-/* base/histogram.c: quantiles against exact ones, merging. */
+/* base/histogram.c: quantiles against exact ones, cumulative counts, merging. */
 #include "base/base.h"
 
 #include <setjmp.h>
@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 static int compare(const void *a, const void *b)
@@ -121,13 +123,204 @@ static void test_merge(void **state)
     free(h);
 }
 
+/* ---- a million samples of what latencies look like ---- */
+
+#define SAMPLES 1000000
+#define PROMISED 0.03
+
+/* Above 0 and below 1. */
+static double next_share(uint64_t *seed)
+{
+    return ((double)(next_random(seed) >> 11) + 0.5) / 9007199254740992.0;
+}
+
+static double next_normal(uint64_t *seed)
+{
+    double radius = sqrt(-2 * log(next_share(seed)));
+    return radius * cos(6.283185307179586 * next_share(seed));
+}
+
+static double uniform(uint64_t *seed)
+{
+    return 1e6 * next_share(seed);
+}
+
+static double exponential(uint64_t *seed)
+{
+    return -20e3 * log(next_share(seed));
+}
+
+static double log_normal(uint64_t *seed)
+{
+    return 3e3 * exp(1.5 * next_normal(seed));
+}
+
+/* Hits from memory, and misses of a slow origin. */
+static double bimodal(uint64_t *seed)
+{
+    double mean = next_share(seed) < 0.9 ? 40 : 350e3, value = mean * (1 + 0.1 * next_normal(seed));
+    return value > 0 ? value : 0;
+}
+
+static double constant(uint64_t *seed)
+{
+    (void)seed;
+    return 123457;
+}
+
+static double tiny(uint64_t *seed)
+{
+    return 4 * next_share(seed);
+}
+
+static const struct {
+    const char *name;
+    double (*next)(uint64_t *seed);
+} distributions[] = {
+    {"uniform", uniform}, {"exponential", exponential}, {"log-normal", log_normal},
+    {"bimodal", bimodal}, {"constant", constant},       {"tiny", tiny},
+};
+
+static double error_of(uint64_t value, uint64_t exact)
+{
+    return fabs((double)value - (double)exact) / (exact > 0 ? (double)exact : 1);
+}
+
+static void test_a_million_samples(void **state)
+{
+    (void)state;
+    static const double asked[] = {0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999};
+    uint64_t *values = malloc(SAMPLES * sizeof(*values)), seed = 88172645463325252u;
+    struct histogram *h = malloc(sizeof(*h));
+    for (size_t d = 0; d < weir_count(distributions); d++) {
+        double worst = 0;
+        memset(h, 0, sizeof(*h));
+        for (unsigned i = 0; i < SAMPLES; i++) {
+            values[i] = (uint64_t)distributions[d].next(&seed);
+            histogram_add(h, values[i]);
+        }
+        qsort(values, SAMPLES, sizeof(*values), compare);
+        assert_int_equal(cell_read(&h->count), SAMPLES);
+        for (size_t q = 0; q < weir_count(asked); q++) {
+            double error = error_of(histogram_quantile(h, asked[q]),
+                                    exact_quantile(values, SAMPLES, asked[q]));
+            worst = error > worst ? error : worst;
+        }
+        print_message("%s: at most %.2f %% off\n", distributions[d].name, 100 * worst);
+        if (worst > PROMISED)
+            fail_msg("%s: a quantile is %.2f %% off", distributions[d].name, 100 * worst);
+    }
+    free(values);
+    free(h);
+}
+
+/* ---- cumulative counts ---- */
+
+static void test_bounds(void **state)
+{
+    (void)state;
+    for (uint64_t value = 0; value < 5000; value++) {
+        uint64_t bound = histogram_bound(value);
+        assert_true(bound >= value);
+        assert_true(histogram_bound(bound) == bound);
+        if (bound > value)
+            assert_true(histogram_bound(value + 1) == bound);
+    }
+    for (unsigned bit = 0; bit < 40; bit++)
+        assert_near(histogram_bound((uint64_t)1 << bit), (uint64_t)1 << bit);
+}
+
+/* A value on a bound is counted, the next one is not. */
+static void test_counts_below(void **state)
+{
+    (void)state;
+    struct histogram *h = calloc(1, sizeof(*h));
+    uint64_t bounds[] = {0, histogram_bound(100), histogram_bound(100000),
+                         histogram_bound(1u << 30)};
+    uint64_t counts[weir_count(bounds)];
+    for (size_t i = 0; i < weir_count(bounds); i++) {
+        histogram_add(h, bounds[i]);
+        histogram_add(h, bounds[i] + 1);
+    }
+    histogram_add(h, UINT64_MAX);
+    histogram_count_below(h, bounds, weir_count(bounds), counts);
+    for (size_t i = 0; i < weir_count(bounds); i++)
+        assert_int_equal(counts[i], 2 * i + 1);
+    free(h);
+}
+
+/* ---- merging while others write ---- */
+
+#define WRITERS 4
+#define WRITTEN 200000
+
+struct writer {
+    struct histogram h;
+    uint64_t seed;
+    pthread_t thread;
+};
+
+static void *write_values(void *arg)
+{
+    struct writer *writer = arg;
+    for (unsigned i = 0; i < WRITTEN; i++)
+        histogram_add(&writer->h, next_random(&writer->seed) & 0xffff);
+    return NULL;
+}
+
+static uint64_t sum_of_buckets(const struct histogram *h)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+        sum += cell_read(&h->buckets[i]);
+    return sum;
+}
+
+static void merge_all(struct histogram *into, const struct writer *writers)
+{
+    memset(into, 0, sizeof(*into));
+    for (unsigned i = 0; i < WRITERS; i++)
+        histogram_merge(into, &writers[i].h);
+}
+
+static void test_merge_while_written(void **state)
+{
+    (void)state;
+    struct writer *writers = calloc(WRITERS, sizeof(*writers));
+    struct histogram *h = malloc(sizeof(*h));
+    uint64_t count = 0, sum = 0, expected = 0;
+    for (unsigned i = 0; i < WRITERS; i++) {
+        writers[i].seed = 88172645463325252u + i;
+        for (uint64_t seed = writers[i].seed, n = 0; n < WRITTEN; n++)
+            expected += next_random(&seed) & 0xffff;
+    }
+    for (unsigned i = 0; i < WRITERS; i++)
+        assert_int_equal(pthread_create(&writers[i].thread, NULL, write_values, &writers[i]), 0);
+    while (count < (uint64_t)WRITERS * WRITTEN) {
+        merge_all(h, writers);
+        assert_true(cell_read(&h->count) == sum_of_buckets(h));
+        assert_true(cell_read(&h->count) >= count && cell_read(&h->sum) >= sum);
+        assert_true(cell_read(&h->max) <= 0xffff);
+        assert_true(histogram_quantile(h, 0.99) <= 0xffff);
+        count = cell_read(&h->count);
+        sum = cell_read(&h->sum);
+    }
+    for (unsigned i = 0; i < WRITERS; i++)
+        pthread_join(writers[i].thread, NULL);
+    merge_all(h, writers);
+    assert_true(cell_read(&h->sum) == expected);
+    assert_true(cell_read(&h->count) == (uint64_t)WRITERS * WRITTEN);
+    free(writers);
+    free(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quantiles),
-        cmocka_unit_test(test_single_values),
-        cmocka_unit_test(test_empty_and_huge),
-        cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_quantiles),         cmocka_unit_test(test_single_values),
+        cmocka_unit_test(test_empty_and_huge),    cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_a_million_samples), cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_counts_below),      cmocka_unit_test(test_merge_while_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

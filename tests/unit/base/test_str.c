@@ -84,6 +84,20 @@ static void test_list(void **state)
     assert_false(str_list_next(&rest, &element));
 }
 
+static void test_tokens(void **state)
+{
+    (void)state;
+    struct str rest = str_from("a, \"b,c\" ,,\t\"d,\\,e ,"), element;
+    static const char *const expected[] = {"a", "\"b", "c\"", "\"d", "\\", "e"};
+    for (unsigned i = 0; i < weir_count(expected); i++) {
+        assert_true(str_tokens_next(&rest, &element));
+        assert_str(element, expected[i]);
+    }
+    assert_false(str_tokens_next(&rest, &element));
+    rest = str_from(NULL);
+    assert_false(str_tokens_next(&rest, &element));
+}
+
 static void test_append_numbers(void **state)
 {
     (void)state;
@@ -173,6 +187,7 @@ int main(void)
         cmocka_unit_test(test_compare_and_trim),
         cmocka_unit_test(test_to_u64),
         cmocka_unit_test(test_list),
+        cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_append_numbers),
         cmocka_unit_test(test_append_overflow),
         cmocka_unit_test(test_append_json),

@@ -28,6 +28,7 @@ static void test_write_normalises_the_host_only(void **state)
     check_written("http", "[2001:DB8::80]:80", "/", "http://[2001:db8::80]/");
     check_written("http", "[::1]:8080", "/", "http://[::1]:8080/");
     check_written("http", "127.0.0.1:9", "*", "http://127.0.0.1:9*");
+    check_written("http", "a", "?q", "http://a/?q");
 }
 
 static void test_write_that_does_not_fit(void **state)

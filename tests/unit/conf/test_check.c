@@ -31,9 +31,9 @@ static void test_unknown_keys(void **state)
     /* A dotted name is one name, not a way in. */
     expect_errors("cache.memory: 1GiB\n'': x\n" SMALLEST "cache: {memory.x: 1}\n",
                   "1:1: unknown key \"cache.memory\"; the keys here are workers, listen, admin, "
-                  "cache, upstreams, routes, limits, access_log, error_log\n"
+                  "cache, upstreams, routes, limits, access_log, slow_log, error_log\n"
                   "2:1: unknown key \"\"; the keys here are workers, listen, admin, cache, "
-                  "upstreams, routes, limits, access_log, error_log\n"
+                  "upstreams, routes, limits, access_log, slow_log, error_log\n"
                   "5:9: unknown key \"memory.x\"; did you mean \"memory\"?\n");
 }
 

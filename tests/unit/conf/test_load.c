@@ -64,6 +64,8 @@ static void test_defaults(void **state)
     assert_int_equal(conf->limits.connections, 0);
     assert_string_equal(conf->access_log_path, "stdout");
     assert_int_equal(conf->access_log_format, CONF_LOG_NONE);
+    assert_string_equal(conf->slow_log_path, "stderr");
+    assert_int_equal(conf->slow_log_threshold_ms, 0);
     assert_int_equal(conf->error_log_level, LOG_INFO_LEVEL);
     conf_release(&conf);
     assert_null(conf);
@@ -97,6 +99,7 @@ static void test_everything(void **state)
         "         body_timeout: 2s, send_timeout: 3s, min_send_rate: 64KiB, idle_timeout: 4s,\n"
         "         connections: 77}\n"
         "access_log: {path: /var/log/w, format: combined}\n"
+        "slow_log: {path: /var/log/s, threshold: 1500ms}\n"
         "error_log: {level: debug}\n");
     assert_int_equal(conf->workers, 3);
     assert_int_equal(conf->listen_count, 3);
@@ -154,6 +157,8 @@ static void test_everything(void **state)
     assert_int_equal(conf->limits.connections, 77);
     assert_string_equal(conf->access_log_path, "/var/log/w");
     assert_int_equal(conf->access_log_format, CONF_LOG_COMBINED);
+    assert_string_equal(conf->slow_log_path, "/var/log/s");
+    assert_int_equal(conf->slow_log_threshold_ms, 1500);
     assert_int_equal(conf->error_log_level, LOG_DEBUG_LEVEL);
     conf_release(&conf);
 }

@@ -86,7 +86,7 @@ static void extensions(void **state)
     good("5;a=b\r\nhello\r\n0\r\n", "hello", 0);
     good("5 ;a=\"b;c\\\"d\"\r\nhello\r\n0;last\r\n", "hello", 0);
     good("5 \t ; a = b ; c\r\nhello\r\n0 ;x\r\n", "hello", 0);
-    good("5;\r\nhello\r\n0;\xe4\t\r\n", "hello", 0);
+    good("5;a=\"\";b\t=\t\"\\\xe4\t\xe4\"\r\nhello\r\n0 ;x=y\r\n", "hello", 0);
     char text[800];
     for (int len = 255; len <= 256; len++) {
         snprintf(text, sizeof text, "1;%0*d\r\nx\r\n0;%0*d\r\n", len - 1, 0, len - 1, 0);
@@ -129,6 +129,19 @@ static void refusals(void **state)
         {STR("5 a\r\n"), HTTP1_CHUNK_BAD_EXTENSION},
         {STR("5;a\0\r\n"), HTTP1_CHUNK_BAD_EXTENSION},
         {STR("5;\x7f\r\n"), HTTP1_CHUNK_BAD_EXTENSION},
+        {STR("5;\r\n"), HTTP1_CHUNK_BAD_EXTENSION},
+        {STR("5;;a\r\n"), HTTP1_CHUNK_BAD_EXTENSION},
+        {STR("5;=a\r\n"), HTTP1_CHUNK_BAD_EXTENSION},
+        {STR("5;a=\r\n"), HTTP1_CHUNK_BAD_EXTENSION},
+        {STR("5;a b\r\n"), HTTP1_CHUNK_BAD_EXTENSION},
+        {STR("5;a \r\n"), HTTP1_CHUNK_BAD_EXTENSION},
+        {STR("5;a=b c\r\n"), HTTP1_CHUNK_BAD_EXTENSION},
+        {STR("5;a=\"b\r\n"), HTTP1_CHUNK_BAD_EXTENSION},
+        {STR("5;a=\"b\\\"\r\n"), HTTP1_CHUNK_BAD_EXTENSION},
+        {STR("5;a=\"\\\1\"\r\n"), HTTP1_CHUNK_BAD_EXTENSION},
+        {STR("5;a=\"b\"c\r\n"), HTTP1_CHUNK_BAD_EXTENSION},
+        {STR("5;\xe4\r\n"), HTTP1_CHUNK_BAD_EXTENSION},
+        {STR("5;a=\"b\n"), HTTP1_BARE_LF},
         {STR("5\r\nhello\n"), HTTP1_CHUNK_BAD_END},
         {STR("5\r\nhellox"), HTTP1_CHUNK_BAD_END},
         {STR("5\r\nhello\rx"), HTTP1_CHUNK_BAD_END},

@@ -325,6 +325,10 @@ static void connection_options(void **state)
     assert_true(good_field("Connection: Upgrade\r\nUpgrade: websocket")->upgrade);
     assert_true(good_field("Upgrade: x\r\nConnection: a,upgrade")->upgrade);
     assert_false(good_field("Connection: upgrade")->upgrade);
+    assert_true(good_field("Connection: upgrade\r\nUpgrade: h2cx")->upgrade);
+    assert_false(good_field("Connection: upgrade\r\nUpgrade: H2c")->upgrade);
+    assert_false(good_field("Upgrade: x\r\nConnection: upgrade\r\nUpgrade: \"y, h2c")->upgrade);
+    assert_true(good_field("Connection: \"x, close")->close);
     assert_false(good_field("Upgrade: x")->upgrade);
     assert_false(good("GET /x HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")->upgrade);
 }

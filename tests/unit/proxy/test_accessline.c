@@ -10,37 +10,51 @@
 
 static char line[ACCESS_LINE_BYTES];
 
+static struct http1_head head;
+static struct request request;
+
 static struct access_entry usual(void)
 {
-    return (struct access_entry){
-        .client = "127.0.0.1",
-        .method = STR("GET"),
-        .host = STR("example.test"),
-        .target = STR("/a?b=c"),
-        .minor = 1,
-        .status = 200,
-        .bytes = 5,
-        .cache = "hit",
+    head = (struct http1_head){.method_name = STR("GET"),
+                               .authority = STR("example.test"),
+                               .target = STR("/a?b=c"),
+                               .minor = 1};
+    request = (struct request){
+        .head = &head,
+        .sent_bytes = 5,
         .ttl_s = 29,
-        .route = "example.test/",
-        .upstream = "10.0.0.5:9000",
-        .total_us = 41,
+        .upstream_address = "10.0.0.5:9000",
+        .phases = {.queue_us = 2, .connect_us = 3, .first_byte_us = 5, .body_us = 7},
         .retries = 1,
+        .wait_us = 11,
+        .client_us = 13,
+    };
+    return (struct access_entry){
+        .request = &request,
+        .client = STR("127.0.0.1"),
+        .status = 200,
+        .end = STR("whole"),
+        .cache = STR("hit"),
+        .reason = STR("uri-miss"),
+        .route = STR("example.test/"),
+        .total_us = 41,
+        .ids = {STR("an-id"), STR("0af7651916cd43dd8448eb211c80319c")},
         .user_agent = STR("agent"),
         .referer = STR("http://x/?y"),
     };
 }
 
-static const char *write_line(enum conf_log_format format, const struct access_entry *entry)
+static const char *write_line(enum conf_log_format format, struct access_entry *entry)
 {
-    struct appender out = appender_on(line, sizeof(line) - 1);
     char time_text[ACCESS_TIME_BYTES];
+    size_t len;
 
-    access_format_time(format, 1700000000, time_text);
-    access_format_line(format, entry, time_text, 7, &out);
-    assert_false(out.overflow);
-    line[out.len] = '\0';
-    assert_ptr_equal(strchr(line, '\n'), line + out.len - 1);
+    entry->time = access_format_time(format, 1700000000, time_text);
+    if (format == CONF_LOG_JSON)
+        access_set_ms(time_text, 907);
+    len = access_format_line(format, entry, line);
+    line[len] = '\0';
+    assert_ptr_equal(strchr(line, '\n'), line + len - 1);
     return line;
 }
 
@@ -54,33 +68,63 @@ static void test_combined(void **state)
                         "\"http://x/?y\" \"agent\"\n");
 }
 
+#define MEMBERS                                                                                    \
+    "{\"time\":\"2023-11-14T22:13:20.907Z\",\"client\":\"127.0.0.1\",\"method\":\"GET\","          \
+    "\"host\":\"example.test\",\"target\":\"/"                                                     \
+    "a?b=c\",\"status\":200,\"bytes\":5,\"end\":\"whole\","                                        \
+    "\"cache\":\"hit\",\"reason\":\"uri-miss\",\"ttl\":29,\"route\":\"example.test/\","            \
+    "\"upstream\":\"10.0.0.5:9000\",\"queue_us\":2,\"connect_us\":3,\"first_byte_us\":5,"          \
+    "\"body_us\":7,\"total_us\":41,\"retries\":1,\"request_id\":\"an-id\","                        \
+    "\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\",\"user_agent\":\"agent\","                  \
+    "\"referer\":\"http://x/?y\",\"version\":\"HTTP/1.1\""
+
 static void test_json(void **state)
 {
     struct access_entry entry = usual();
 
     (void)state;
-    assert_string_equal(
-        write_line(CONF_LOG_JSON, &entry),
-        "{\"time\":\"2023-11-14T22:13:20.007Z\",\"client\":\"127.0.0.1\",\"method\":\"GET\","
-        "\"host\":\"example.test\",\"target\":\"/"
-        "a?b=c\",\"status\":200,\"bytes\":5,\"cache\":\"hit\",\"ttl\":29,"
-        "\"route\":\"example.test/\",\"upstream\":\"10.0.0.5:9000\",\"total_us\":41,\"retries\":1,"
-        "\"user_agent\":\"agent\",\"referer\":\"http://x/?y\",\"version\":\"HTTP/1.1\"}\n");
+    assert_string_equal(write_line(CONF_LOG_JSON, &entry), MEMBERS "}\n");
+}
+
+static void test_no_phases(void **state)
+{
+    struct access_entry entry = usual();
+
+    (void)state;
+    request.phases = (struct phases){0};
+    write_line(CONF_LOG_JSON, &entry);
+    assert_non_null(strstr(line, ",\"queue_us\":0,\"connect_us\":0,\"first_byte_us\":0,"
+                                 "\"body_us\":0,\"total_us\":41,"));
+}
+
+static void test_slow_lines_tell_more(void **state)
+{
+    struct access_entry entry = usual();
+    char time_text[ACCESS_TIME_BYTES];
+
+    (void)state;
+    entry.time = access_format_time(CONF_LOG_JSON, 1700000000, time_text);
+    access_set_ms(time_text, 907);
+    line[access_format_slow_line(&entry, line)] = '\0';
+    assert_string_equal(line, MEMBERS ",\"wait_us\":11,\"client_us\":13}\n");
 }
 
 static void test_what_is_not_known_is_a_dash(void **state)
 {
-    struct access_entry entry = {.client = "unix", .cache = "local", .upstream = "", .status = 400};
+    struct access_entry entry = {
+        .request = &request, .client = STR("unix"), .cache = STR("local"), .status = 400};
     json_t *parsed;
 
     (void)state;
+    head = (struct http1_head){0};
+    request = (struct request){.head = &head};
     assert_string_equal(
         write_line(CONF_LOG_COMBINED, &entry),
         "unix - - [14/Nov/2023:22:13:20 +0000] \"- - HTTP/1.0\" 400 - \"-\" \"-\"\n");
     parsed = json_loads(write_line(CONF_LOG_JSON, &entry), 0, NULL);
     assert_non_null(parsed);
     for (const char *const *name = (const char *const[]){"method", "host", "target", "route",
-                                                         "upstream", "user_agent", NULL};
+                                                         "upstream", "user_agent", "reason", NULL};
          *name; name++)
         assert_string_equal(json_string_value(json_object_get(parsed, *name)), "-");
     json_decref(parsed);
@@ -93,7 +137,7 @@ static void test_nothing_forges_a_line(void **state)
     json_t *parsed;
 
     (void)state;
-    entry.target = entry.user_agent = entry.referer = entry.method =
+    head.target = head.authority = entry.user_agent = entry.referer =
         str_of(nasty, sizeof(nasty)); /* its zero byte too */
     parsed = json_loads(write_line(CONF_LOG_JSON, &entry), JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
                         NULL);
@@ -110,15 +154,30 @@ static void test_nothing_forges_a_line(void **state)
     assert_int_equal(quotes, 6);
 }
 
-static void test_too_little_room_is_told(void **state)
+/* Every byte of the client's to be escaped, and of each more than is shown. */
+static void test_the_longest_line_has_room(void **state)
 {
+    size_t len = 2 * ACCESS_TARGET_MOST;
+    char *nasty = malloc(len), time_text[ACCESS_TIME_BYTES];
     struct access_entry entry = usual();
-    char small[40];
-    struct appender out = appender_on(small, sizeof(small));
+    size_t json, combined;
 
     (void)state;
-    access_format_line(CONF_LOG_JSON, &entry, "", 0, &out);
-    assert_true(out.overflow);
+    memset(nasty, 1, len);
+    head.target = head.authority = entry.user_agent = entry.referer = str_of(nasty, len);
+    entry.route = str_of(nasty, 6 * ACCESS_VALUE_MOST); /* as escaped */
+    head.method_name = str_of(nasty, len);
+    entry.reason = str_of(nasty, 256);
+    memset(request.upstream_address, 1, sizeof(request.upstream_address) - 1);
+    request.phases = (struct phases){UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    request.sent_bytes = request.wait_us = request.client_us = entry.total_us = UINT64_MAX;
+    entry.time = access_format_time(CONF_LOG_JSON, 1700000000, time_text);
+    json = access_format_slow_line(&entry, line);
+    assert_in_range(json, 6 * (ACCESS_TARGET_MOST + 3 * ACCESS_VALUE_MOST),
+                    sizeof(line) - STR_PLAIN_MARGIN);
+    combined = access_format_line(CONF_LOG_COMBINED, &entry, line);
+    assert_in_range(combined, 4 * (ACCESS_TARGET_MOST + 2 * ACCESS_VALUE_MOST), json);
+    free(nasty);
 }
 
 int main(void)
@@ -126,9 +185,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_combined),
         cmocka_unit_test(test_json),
+        cmocka_unit_test(test_no_phases),
+        cmocka_unit_test(test_slow_lines_tell_more),
         cmocka_unit_test(test_what_is_not_known_is_a_dash),
         cmocka_unit_test(test_nothing_forges_a_line),
-        cmocka_unit_test(test_too_little_room_is_told),
+        cmocka_unit_test(test_the_longest_line_has_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

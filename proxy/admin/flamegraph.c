@@ -57,7 +57,7 @@ static struct node *make_tree(struct arena *arena, const struct profile *profile
 
         root->weight += sample->weight;
         for (unsigned d = sample->depth, drawn = 0; d-- > 0 && drawn < DEPTH_MOST; drawn++) {
-            unsigned index = sample->names[d];
+            unsigned index = profile_frame(profile, sample, d);
 
             node = add_node(arena, &node->child, index, profile->names[index]);
             if (!node)

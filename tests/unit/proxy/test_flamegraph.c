@@ -9,17 +9,20 @@
 #include <cmocka.h>
 
 static const char *const names[] = {"a<b>&\"c\"", "leaf", "root", "tiny"};
+static const struct profile_place places[] = {{0x10, 0}, {0x20, 1}, {0x30, 2}, {0x40, 3}};
 static const unsigned deep[] = {1, 0, 2}, again[] = {1, 1, 2}, narrow[] = {3, 2};
 static struct profile_sample samples[] = {
-    {.weight = 6000, .names = deep, .depth = 3},
-    {.weight = 3999, .names = again, .depth = 3},
-    {.weight = 1, .names = narrow, .depth = 2},
+    {.weight = 6000, .places = deep, .depth = 3},
+    {.weight = 3999, .places = again, .depth = 3},
+    {.weight = 1, .places = narrow, .depth = 2},
 };
 static const struct profile profile = {.kind = PROFILE_CPU,
                                        .period = 10000,
                                        .weight = 10000,
                                        .samples = samples,
                                        .samples_count = weir_count(samples),
+                                       .places = places,
+                                       .places_count = weir_count(places),
                                        .names = (const char **)names,
                                        .names_count = weir_count(names)};
 

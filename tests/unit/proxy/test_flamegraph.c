@@ -1,6 +1,7 @@
 /* proxy/admin/flamegraph.c and profile_text.c: the forms of a named profile. */
 #include "proxy/admin/profile.h"
 
+#include <event2/event.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,6 +26,15 @@ static const struct profile profile = {.kind = PROFILE_CPU,
                                        .places_count = weir_count(places),
                                        .names = (const char **)names,
                                        .names_count = weir_count(names)};
+
+static unsigned fails_at; /* which of libevent's next allocations; 0: none */
+static bool has_failed;
+
+static void *allocate(size_t bytes)
+{
+    has_failed |= fails_at == 1;
+    return fails_at > 0 && --fails_at == 0 ? NULL : malloc(bytes);
+}
 
 /* The caller frees it. */
 static char *write(bool (*form)(struct arena *, const struct profile *, struct evbuffer *),
@@ -117,6 +127,36 @@ static void text_counts_a_recursion_once(void **state)
     free(text);
 }
 
+/* Whichever write it is, also one that others follow which succeed. */
+static unsigned write_without_memory(bool (*form)(struct arena *, const struct profile *,
+                                                  struct evbuffer *))
+{
+    struct arena arena;
+
+    for (unsigned at = 1;; at++) {
+        struct evbuffer *out = evbuffer_new();
+        bool good;
+
+        arena_init(&arena, 4096);
+        has_failed = false;
+        fails_at = at;
+        good = form(&arena, &profile, out);
+        fails_at = 0;
+        evbuffer_free(out);
+        arena_destroy(&arena);
+        assert_int_equal(good, !has_failed);
+        if (good)
+            return at - 1;
+    }
+}
+
+static void a_write_that_fails_is_noticed(void **state)
+{
+    (void)state;
+    assert_true(write_without_memory(profile_write_flamegraph) > 1);
+    assert_true(write_without_memory(profile_write_text) > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,7 +165,9 @@ int main(void)
         cmocka_unit_test(nothing_comes_from_elsewhere_and_nothing_varies),
         cmocka_unit_test(an_empty_profile_is_drawn),
         cmocka_unit_test(text_counts_a_recursion_once),
+        cmocka_unit_test(a_write_that_fails_is_noticed),
     };
 
+    event_set_mem_functions(allocate, realloc, free);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -256,7 +256,24 @@ static void add_strings(struct writer *writer)
 
 /* ---- /proc/self/maps ---- */
 
-/* Lines as "5000-7000 r-xp 00001000 08:01 123   /usr/bin/weir". */
+/* "5000-7000 r-xp 00001000 08:01 123   /usr/bin/weir"; false when nothing is executed there. */
+static bool read_mapping(char *line, struct mapping *mapping)
+{
+    static const char deleted[] = " (deleted)"; /* a newer program has its place */
+    char rights[5], *mark;
+    int path = 0;
+
+    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %*s %n", &mapping->start,
+               &mapping->limit, rights, &mapping->offset, &path) != 4 ||
+        path == 0 || rights[2] != 'x')
+        return false;
+    mark = strstr(line + path, deleted);
+    if (mark && mark[sizeof(deleted) - 1] == '\0')
+        *mark = '\0';
+    mapping->file = line + path;
+    return true;
+}
+
 static bool read_mappings(struct arena *arena, struct str maps, struct writer *writer)
 {
     char *text = arena_alloc(arena, maps.len + 1), *end;
@@ -272,17 +289,8 @@ static bool read_mappings(struct arena *arena, struct str maps, struct writer *w
     if (!writer->mappings)
         return false;
     for (; (end = strchr(text, '\n')); text = end + 1) {
-        struct mapping *mapping = &writer->mappings[writer->mappings_count];
-        char rights[5];
-        int path = 0;
-
         *end = '\0';
-        if (sscanf(text, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %*s %n", &mapping->start,
-                   &mapping->limit, rights, &mapping->offset, &path) == 4 &&
-            path > 0 && rights[2] == 'x') {
-            mapping->file = text + path;
-            writer->mappings_count++;
-        }
+        writer->mappings_count += read_mapping(text, &writer->mappings[writer->mappings_count]);
     }
     return true;
 }

@@ -2,6 +2,7 @@
  * pprof read it. */
 #include "proxy/admin/profile.h"
 
+#include <event2/event.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,6 +30,15 @@ static const struct profile profile = {.kind = PROFILE_CPU,
                                        .places_count = weir_count(places),
                                        .names = (const char **)names,
                                        .names_count = weir_count(names)};
+
+static unsigned fails_at; /* which of libevent's next allocations; 0: none */
+static bool has_failed;
+
+static void *allocate(size_t bytes)
+{
+    has_failed |= fails_at == 1;
+    return fails_at > 0 && --fails_at == 0 ? NULL : malloc(bytes);
+}
 
 /* The caller frees it. */
 static char *write(const struct profile *of, const char *mapped, size_t *len)
@@ -146,6 +156,24 @@ static void odd_lines_of_maps_are_left_out(void **state)
     assert_int_equal(len, plain);
     free(write(&empty, "5000-6000 r-xp 00000000 00:00 0 \n", &len));
     assert_true(len > plain);
+    free(write(&empty, "5000-6000 r-xp 00000000 08:01 17   /weir\n", &plain));
+    free(write(&empty, "5000-6000 r-xp 00000000 08:01 17   /weir (deleted)\n", &len));
+    assert_int_equal(len, plain);
+}
+
+/* The first write fails here; those that follow succeed. */
+static void a_write_that_fails_is_noticed(void **state)
+{
+    struct evbuffer *out = evbuffer_new();
+    struct arena arena;
+
+    (void)state;
+    arena_init(&arena, 4096);
+    fails_at = 1;
+    assert_false(profile_write_proto(&arena, &profile, STR(""), (struct profile_time){0, 0}, out));
+    assert_true(has_failed);
+    evbuffer_free(out);
+    arena_destroy(&arena);
 }
 
 int main(void)
@@ -155,7 +183,9 @@ int main(void)
         cmocka_unit_test(a_heap_without_samples_byte_by_byte),
         cmocka_unit_test(the_deepest_stack_fits),
         cmocka_unit_test(odd_lines_of_maps_are_left_out),
+        cmocka_unit_test(a_write_that_fails_is_noticed),
     };
 
+    event_set_mem_functions(allocate, realloc, free);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -374,7 +374,7 @@ void admin_pprof_flamegraph(struct admin *admin, struct evhttp_request *req)
         start_cpu(admin, req, FORM_SVG, list[0].value);
 }
 
-/* ---- what pprof asks besides ---- */
+/* ---- what tools ask besides ---- */
 
 /* The program and its arguments, with zero bytes between. */
 void admin_pprof_cmdline(struct admin *admin, struct evhttp_request *req)
@@ -458,8 +458,8 @@ void admin_pprof_index(struct admin *admin, struct evhttp_request *req)
         "<tr><td><a href=\"/debug/pprof/heap?debug=1\">heap</a><td>memory in use by who "
         "allocated it, for <code>go tool pprof</code>, or with <code>debug=1</code> as text\n"
         "<tr><td><a href=\"/debug/pprof/cmdline\">cmdline</a><td>the program and its arguments\n"
-        "<tr><td><a href=\"/debug/pprof/symbol\">symbol</a><td>names of addresses, for "
-        "<code>go tool pprof</code>\n"
+        "<tr><td><a href=\"/debug/pprof/symbol\">symbol</a><td>names of addresses, for what "
+        "does not find them in a profile\n"
         "</table></html>\n");
 }
 

@@ -136,7 +136,7 @@ def test_pprof_names_a_cpu_profile(start, tmp_path):
     assert functions["worker_main"][1] > 90 and functions["serve"][1] > 30, functions
     assert named_share(found) >= 0.95, text
     head = re.search(r"^Period: 10000000\n.*^Duration: (\S+)\n.*^samples/count cpu/nanoseconds\n", text, re.M | re.S)
-    assert head and 1 <= float(head[1]) < 3, text
+    assert head and float(head[1]) >= 1, text
 
 
 @profiling

@@ -458,8 +458,8 @@ void admin_pprof_index(struct admin *admin, struct evhttp_request *req)
         "<tr><td><a href=\"/debug/pprof/heap?debug=1\">heap</a><td>memory in use by who "
         "allocated it, for <code>go tool pprof</code>, or with <code>debug=1</code> as text\n"
         "<tr><td><a href=\"/debug/pprof/cmdline\">cmdline</a><td>the program and its arguments\n"
-        "<tr><td><a href=\"/debug/pprof/symbol\">symbol</a><td>names of addresses, for what "
-        "does not find them in a profile\n"
+        "<tr><td><a href=\"/debug/pprof/symbol\">symbol</a><td>names of addresses, for tools "
+        "that ask\n"
         "</table></html>\n");
 }
 

@@ -232,9 +232,8 @@ const struct profile *profile_read_heap(struct arena *arena, struct str text,
 /* ---- names ---- */
 
 struct named {
-    uint64_t pc;
+    struct profile_place place; /* first: sorted and found by it */
     const char *name;
-    unsigned index;
 };
 
 /* An address behind a call may be the next function's, or the next line's. */
@@ -242,13 +241,6 @@ static uint64_t place_pc(const struct profile *profile, const struct profile_sam
                          unsigned depth)
 {
     return sample->pcs[depth] - (depth > 0 || profile->kind == PROFILE_HEAP);
-}
-
-static int compare_pcs(const void *left, const void *right)
-{
-    const struct named *a = left, *b = right;
-
-    return a->pc < b->pc ? -1 : a->pc > b->pc;
 }
 
 static int compare_places(const void *left, const void *right)
@@ -277,10 +269,10 @@ static struct named *list_places(struct arena *arena, const struct profile *prof
     *count = 0;
     for (size_t i = 0; i < profile->samples_count; i++)
         for (unsigned d = 0; d < profile->samples[i].depth; d++)
-            list[(*count)++].pc = place_pc(profile, &profile->samples[i], d);
-    qsort(list, *count, sizeof(*list), compare_pcs);
+            list[(*count)++].place.pc = place_pc(profile, &profile->samples[i], d);
+    qsort(list, *count, sizeof(*list), compare_places);
     for (size_t i = 0; i < *count; i++)
-        if (unique == 0 || list[unique - 1].pc != list[i].pc)
+        if (unique == 0 || list[unique - 1].place.pc != list[i].place.pc)
             list[unique++] = list[i];
     *count = unique;
     return list;
@@ -298,9 +290,9 @@ static bool list_names(struct arena *arena, struct profile *profile, struct name
     for (size_t i = 0; i < count; i++) {
         if (i == 0 || strcmp(list[i - 1].name, list[i].name) != 0)
             profile->names[profile->names_count++] = list[i].name;
-        list[i].index = (unsigned)profile->names_count - 1;
+        list[i].place.name = (unsigned)profile->names_count - 1;
     }
-    qsort(list, count, sizeof(*list), compare_pcs);
+    qsort(list, count, sizeof(*list), compare_places);
     return true;
 }
 
@@ -333,12 +325,12 @@ const struct profile *profile_name(struct arena *arena, const struct profile *pr
         return NULL;
     *out = *profile;
     for (size_t i = 0; i < count; i++)
-        list[i].name = namer(context, list[i].pc);
+        list[i].name = namer(context, list[i].place.pc);
     places = arena_alloc(arena, (count + 1) * sizeof(*places));
     if (!places || !list_names(arena, out, list, count))
         return NULL;
     for (size_t i = 0; i < count; i++)
-        places[i] = (struct profile_place){list[i].pc, list[i].index};
+        places[i] = list[i].place;
     out->places = places;
     out->places_count = count;
     for (size_t i = 0; i < out->samples_count; i++)

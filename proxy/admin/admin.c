@@ -17,7 +17,7 @@
 
 #define ADMIN_MAGIC 0x41444d4eu
 #define HEAD_BYTES (16 * 1024)
-#define BODY_BYTES (256 * 1024) /* pprof asks for the names of a whole profile at once */
+#define BODY_BYTES (256 * 1024) /* /debug/pprof/symbol: all addresses of a profile at once */
 #define TIMEOUT_S 10
 #define MOST_CONNECTIONS 64
 #define PAUSE_US 500000

@@ -8,6 +8,7 @@
  */
 #include "proxy/admin/profile.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #define WIDTH 1180.0 /* of all boxes, as in the script */
@@ -24,6 +25,13 @@ struct node {
     uint64_t weight;
     unsigned index;            /* of its name */
     struct node *child, *next; /* the next sibling's index is larger */
+};
+
+struct drawing {
+    const struct profile *profile;
+    const struct node *root;
+    struct evbuffer *out;
+    bool failed; /* memory was out */
 };
 
 static struct node *add_node(struct arena *arena, struct node **at, unsigned index,
@@ -57,7 +65,7 @@ static struct node *make_tree(struct arena *arena, const struct profile *profile
 
         root->weight += sample->weight;
         for (unsigned d = sample->depth, drawn = 0; d-- > 0 && drawn < DEPTH_MOST; drawn++) {
-            unsigned index = sample->names[d];
+            unsigned index = profile_frame(profile, sample, d);
 
             node = add_node(arena, &node->child, index, profile->names[index]);
             if (!node)
@@ -66,6 +74,23 @@ static struct node *make_tree(struct arena *arena, const struct profile *profile
         }
     }
     return root;
+}
+
+/* ---- the picture ---- */
+
+static void put(struct drawing *drawing, const char *text, size_t len)
+{
+    drawing->failed |= evbuffer_add(drawing->out, text, len) != 0;
+}
+
+static void __attribute__((format(printf, 2, 3)))
+put_fmt(struct drawing *drawing, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    drawing->failed |= evbuffer_add_vprintf(drawing->out, format, args) < 0;
+    va_end(args);
 }
 
 static double width_of(const struct node *node, const struct node *root)
@@ -86,26 +111,26 @@ static unsigned rows_of(const struct node *node, const struct node *root)
 }
 
 /* XML's text and attributes; what is no printable ASCII has no place in a function's name. */
-static void add_escaped(struct evbuffer *out, const char *text, size_t len)
+static void add_escaped(struct drawing *drawing, const char *text, size_t len)
 {
     for (size_t i = 0; i < len && text[i]; i++) {
         unsigned char c = (unsigned char)text[i];
 
         if (c == '&')
-            evbuffer_add(out, "&amp;", 5);
+            put(drawing, "&amp;", 5);
         else if (c == '<')
-            evbuffer_add(out, "&lt;", 4);
+            put(drawing, "&lt;", 4);
         else if (c == '>')
-            evbuffer_add(out, "&gt;", 4);
+            put(drawing, "&gt;", 4);
         else if (c == '"')
-            evbuffer_add(out, "&quot;", 6);
+            put(drawing, "&quot;", 6);
         else
-            evbuffer_add(out, c < ' ' || c > '~' ? "?" : text + i, 1);
+            put(drawing, c < ' ' || c > '~' ? "?" : text + i, 1);
     }
 }
 
 /* Warm for functions with a name, grey for what is only known by its library. */
-static void add_colour(struct evbuffer *out, const char *name)
+static void add_colour(struct drawing *drawing, const char *name)
 {
     uint32_t hash = 2166136261u;
 
@@ -113,57 +138,57 @@ static void add_colour(struct evbuffer *out, const char *name)
         hash = (hash ^ (unsigned char)*c) * 16777619u;
     hash ^= hash >> 15;
     if (*name == '[')
-        evbuffer_add_printf(out, "hsl(210,12%%,%u%%)", 76 + hash % 10);
+        put_fmt(drawing, "hsl(210,12%%,%u%%)", 76 + hash % 10);
     else
-        evbuffer_add_printf(out, "hsl(%u,%u%%,%u%%)", 12 + hash % 42, 78 + hash / 64 % 14,
-                            66 + hash / 4096 % 10);
+        put_fmt(drawing, "hsl(%u,%u%%,%u%%)", 12 + hash % 42, 78 + hash / 64 % 14,
+                66 + hash / 4096 % 10);
 }
 
-static void add_weight(struct evbuffer *out, const struct profile *profile, uint64_t weight)
+static void add_weight(struct drawing *drawing, uint64_t weight)
 {
-    if (profile->kind == PROFILE_CPU)
-        evbuffer_add_printf(out, "%.2f s", (double)weight * (double)profile->period / 1e6);
+    if (drawing->profile->kind == PROFILE_CPU)
+        put_fmt(drawing, "%.2f s", (double)weight * (double)drawing->profile->period / 1e6);
     else
-        evbuffer_add_printf(out, "%.1f KiB", (double)weight / 1024);
+        put_fmt(drawing, "%.1f KiB", (double)weight / 1024);
 }
 
-static void add_box(struct evbuffer *out, const struct profile *profile, const struct node *node,
-                    double x, double width, unsigned row)
+static void add_box(struct drawing *drawing, const struct node *node, double x, double width,
+                    unsigned row)
 {
     size_t room = width > 8 ? (size_t)((width - 8) / LETTER) : 0, len = strlen(node->name);
 
-    evbuffer_add_printf(out, "<svg class=\"b\" x=\"%.2f\" y=\"%u\" width=\"%.2f\" height=\"%u\">",
-                        x, TOP + row * ROW, width, ROW - 1);
-    evbuffer_add_printf(out, "<title>");
-    add_escaped(out, node->name, len);
-    evbuffer_add_printf(out, " (");
-    add_weight(out, profile, node->weight);
-    evbuffer_add_printf(
-        out, ", %.2f%%)</title><rect width=\"100%%\" height=\"100%%\" rx=\"2\" fill=\"",
-        profile->weight > 0 ? 100 * (double)node->weight / (double)profile->weight : 0.0);
-    add_colour(out, node->name);
-    evbuffer_add_printf(out, "\"/><text x=\"4\" y=\"12.5\">");
+    put_fmt(drawing, "<svg class=\"b\" x=\"%.2f\" y=\"%u\" width=\"%.2f\" height=\"%u\">", x,
+            TOP + row * ROW, width, ROW - 1);
+    put_fmt(drawing, "<title>");
+    add_escaped(drawing, node->name, len);
+    put_fmt(drawing, " (");
+    add_weight(drawing, node->weight);
+    put_fmt(drawing, ", %.2f%%)</title><rect width=\"100%%\" height=\"100%%\" rx=\"2\" fill=\"",
+            drawing->profile->weight > 0
+                ? 100 * (double)node->weight / (double)drawing->profile->weight
+                : 0.0);
+    add_colour(drawing, node->name);
+    put_fmt(drawing, "\"/><text x=\"4\" y=\"12.5\">");
     if (len <= room) {
-        add_escaped(out, node->name, len);
+        add_escaped(drawing, node->name, len);
     } else if (room >= 3) {
-        add_escaped(out, node->name, room - 2);
-        evbuffer_add_printf(out, "..");
+        add_escaped(drawing, node->name, room - 2);
+        put_fmt(drawing, "..");
     }
-    evbuffer_add_printf(out, "</text></svg>\n");
+    put_fmt(drawing, "</text></svg>\n");
 }
 
 /* As deep as the tree: DEPTH_MOST. */
-static void add_boxes(struct evbuffer *out, const struct profile *profile, const struct node *root,
-                      const struct node *node, double x, unsigned row)
+static void add_boxes(struct drawing *drawing, const struct node *node, double x, unsigned row)
 {
-    double width = width_of(node, root);
+    double width = width_of(node, drawing->root);
 
     if (width < NARROWEST)
         return;
-    add_box(out, profile, node, x, width, row);
+    add_box(drawing, node, x, width, row);
     for (const struct node *child = node->child; child; child = child->next) {
-        add_boxes(out, profile, root, child, x, row + 1);
-        x += width_of(child, root);
+        add_boxes(drawing, child, x, row + 1);
+        x += width_of(child, drawing->root);
     }
 }
 
@@ -190,42 +215,42 @@ static const char script[] =
     "for (const b of boxes) b.box.addEventListener('click', () => zoom(b));\n"
     "]]></script>\n";
 
-static void add_frame(struct evbuffer *out, const struct profile *profile, unsigned rows)
+static void add_frame(struct drawing *drawing, unsigned rows)
 {
     unsigned height = TOP + rows * ROW + BOTTOM;
 
-    evbuffer_add_printf(out,
-                        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-                        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%u\" "
-                        "viewBox=\"0 0 %.0f %u\">\n"
-                        "<style>text{font:11px ui-monospace,monospace;fill:#222}"
-                        ".b{cursor:pointer}.b:hover rect{stroke:#222}</style>\n"
-                        "<rect width=\"100%%\" height=\"100%%\" fill=\"#fffdf8\"/>\n"
-                        "<text x=\"%d\" y=\"20\" style=\"font:bold 14px sans-serif\">%s</text>\n"
-                        "<text x=\"%d\" y=\"36\">",
-                        WIDTH + 2 * MARGIN, height, WIDTH + 2 * MARGIN, height, MARGIN,
-                        profile->kind == PROFILE_CPU ? "Weir: where CPU time goes"
-                                                     : "Weir: who holds memory",
-                        MARGIN);
-    add_weight(out, profile, profile->weight);
-    evbuffer_add_printf(out,
-                        " %s. Callers above, callees below; a click widens a box.</text>\n<g "
-                        "transform=\"translate(%d)\">\n",
-                        profile->kind == PROFILE_CPU ? "of CPU time, sampled"
-                                                     : "in use, estimated from samples",
-                        MARGIN);
+    put_fmt(drawing,
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%u\" "
+            "viewBox=\"0 0 %.0f %u\">\n"
+            "<style>text{font:11px ui-monospace,monospace;fill:#222}"
+            ".b{cursor:pointer}.b:hover rect{stroke:#222}</style>\n"
+            "<rect width=\"100%%\" height=\"100%%\" fill=\"#fffdf8\"/>\n"
+            "<text x=\"%d\" y=\"20\" style=\"font:bold 14px sans-serif\">%s</text>\n"
+            "<text x=\"%d\" y=\"36\">",
+            WIDTH + 2 * MARGIN, height, WIDTH + 2 * MARGIN, height, MARGIN,
+            drawing->profile->kind == PROFILE_CPU ? "Weir: where CPU time goes"
+                                                  : "Weir: who holds memory",
+            MARGIN);
+    add_weight(drawing, drawing->profile->weight);
+    put_fmt(drawing,
+            " %s. Callers above, callees below; a click widens a box.</text>\n<g "
+            "transform=\"translate(%d)\">\n",
+            drawing->profile->kind == PROFILE_CPU ? "of CPU time, sampled"
+                                                  : "in use, estimated from samples",
+            MARGIN);
 }
 
 bool profile_write_flamegraph(struct arena *arena, const struct profile *profile,
                               struct evbuffer *out)
 {
     const struct node *root = make_tree(arena, profile);
+    struct drawing drawing = {.profile = profile, .root = root, .out = out};
 
     if (!root)
         return false;
-    add_frame(out, profile, rows_of(root, root));
-    add_boxes(out, profile, root, root, 0, 0);
-    evbuffer_add_printf(out, "</g>\n");
-    return evbuffer_add(out, script, sizeof(script) - 1) == 0 &&
-           evbuffer_add_printf(out, "</svg>\n") > 0;
+    add_frame(&drawing, rows_of(root, root));
+    add_boxes(&drawing, root, 0, 0);
+    put_fmt(&drawing, "</g>\n%s</svg>\n", script);
+    return !drawing.failed;
 }

@@ -1,5 +1,5 @@
 /*
- * /debug/pprof/: profiles, in the forms that `go tool pprof` fetches, as text, and as flame graphs.
+ * /debug/pprof/: profiles, in the form that `go tool pprof` reads, as text, and as flame graphs.
  *
  * Called by admin.c on the main thread. A heap profile is one call. A CPU profile, one at a time,
  * runs while the main thread goes on with everything else:
@@ -30,7 +30,7 @@
 #define ARENA_BYTES (256 * 1024)
 
 enum form {
-    FORM_RAW,
+    FORM_PROTO,
     FORM_TEXT,
     FORM_SVG
 };
@@ -42,7 +42,8 @@ struct admin_pprof {
     struct symbols *symbols;        /* owned; NULL before the first question */
     struct evhttp_request *pending; /* to be answered at the end; NULL: idle */
     enum form form;
-    int64_t ends_us;
+    struct profile_time time;
+    int64_t began_us, ends_us;
     int fd; /* what the profiler writes to */
 };
 
@@ -136,25 +137,46 @@ static const char *name_of(void *symbols, uint64_t pc)
     return name ? name : "[unknown]";
 }
 
+static bool write_proto(struct arena *arena, const struct profile *profile,
+                        struct profile_time time, struct evbuffer *out)
+{
+    struct evbuffer *file = evbuffer_new();
+    struct str maps = file ? slurp_path("/proc/self/maps", file) : str_of(NULL, 0);
+    bool good = maps.ptr && profile_write_proto(arena, profile, maps, time, out);
+
+    if (file)
+        evbuffer_free(file);
+    return good;
+}
+
 /* False with *why. */
 static bool write_form(struct admin_pprof *pprof, struct arena *arena, enum form form,
-                       const struct profile *profile, struct evbuffer *out, const char **why)
+                       const struct profile *profile, struct profile_time time,
+                       struct evbuffer *out, const char **why)
 {
-    const struct symbols *symbols = find_symbols(pprof, why);
-    const struct profile *named =
-        symbols ? profile_name(arena, profile, name_of, pprof->symbols) : NULL;
+    const struct profile *named;
 
-    if (!symbols)
+    if (!find_symbols(pprof, why))
         return false;
     *why = "the profile does not fit into memory";
-    return named && (form == FORM_TEXT ? profile_write_text(arena, named, out)
-                                       : profile_write_flamegraph(arena, named, out));
+    named = profile_name(arena, profile, name_of, pprof->symbols);
+    if (!named)
+        return false;
+    switch (form) {
+    case FORM_PROTO:
+        return write_proto(arena, named, time, out);
+    case FORM_TEXT:
+        return profile_write_text(arena, named, out);
+    case FORM_SVG:
+        return profile_write_flamegraph(arena, named, out);
+    }
+    return false;
 }
 
 static const char *type_of(enum form form)
 {
     switch (form) {
-    case FORM_RAW:
+    case FORM_PROTO:
         return "application/octet-stream";
     case FORM_TEXT:
         return ADMIN_TEXT;
@@ -170,28 +192,22 @@ static bool write_heap(struct admin_pprof *pprof, struct arena *arena, int fd, e
                        struct evbuffer *out, const char **why)
 {
     const struct symbols *symbols = find_symbols(pprof, why);
-    struct evbuffer *dump = evbuffer_new(), *maps = evbuffer_new();
+    const struct profile_time time = {.began_ns = (uint64_t)base_clock_wall_us() * 1000};
+    struct evbuffer *dump = evbuffer_new();
     const struct profile *profile;
     struct str text;
     bool good = false;
 
-    if (symbols && dump && maps && heap_profiler_dump(fd, why)) {
+    if (symbols && dump && heap_profiler_dump(fd, why)) {
         *why = "the heap profile cannot be read back";
         text = lseek(fd, 0, SEEK_SET) == 0 ? slurp(fd, dump) : str_of(NULL, 0);
         profile = text.ptr ? profile_read_heap(arena, text,
                                                symbols_module(symbols, heap_profiler_code()), why)
                            : NULL;
-        if (profile && form == FORM_RAW) {
-            text = slurp_path("/proc/self/maps", maps);
-            good = text.ptr && profile_write_heap(profile, text, out);
-        } else {
-            good = profile && write_form(pprof, arena, form, profile, out, why);
-        }
+        good = profile && write_form(pprof, arena, form, profile, time, out, why);
     }
     if (dump)
         evbuffer_free(dump);
-    if (maps)
-        evbuffer_free(maps);
     return good;
 }
 
@@ -226,39 +242,27 @@ void admin_pprof_heap(struct admin *admin, struct evhttp_request *req)
     struct parameter debug = {"debug", 0, 1, 0, false};
 
     if (read_parameters(req, &debug, 1))
-        reply_heap(admin, req, debug.value ? FORM_TEXT : FORM_RAW);
+        reply_heap(admin, req, debug.value ? FORM_TEXT : FORM_PROTO);
 }
 
 /* ---- the CPU ---- */
 
-/* Consumes fd. */
 static void reply_cpu(struct admin_pprof *pprof, struct evhttp_request *req, int fd)
 {
     struct evbuffer *file = evbuffer_new(), *out = evbuffer_new();
-    const struct profile *profile;
     const char *why = "the CPU profile cannot be read back";
-    bool good = file && out && lseek(fd, 0, SEEK_SET) == 0;
+    struct str data =
+        file && out && lseek(fd, 0, SEEK_SET) == 0 ? slurp(fd, file) : str_of(NULL, 0);
+    const struct profile *profile;
     struct arena arena;
 
     arena_init(&arena, ARENA_BYTES);
-    if (good && pprof->form == FORM_RAW) {
-        struct stat stat;
-
-        good = fstat(fd, &stat) == 0 && evbuffer_add_file(out, fd, 0, stat.st_size) == 0;
-        fd = good ? -1 : fd;
-    } else if (good) {
-        struct str data = slurp(fd, file);
-
-        profile = data.ptr ? profile_read_cpu(&arena, data, &why) : NULL;
-        good = profile && write_form(pprof, &arena, pprof->form, profile, out, &why);
-    }
-    if (good)
+    profile = data.ptr ? profile_read_cpu(&arena, data, &why) : NULL;
+    if (profile && write_form(pprof, &arena, pprof->form, profile, pprof->time, out, &why))
         admin_reply_buffer(req, 200, type_of(pprof->form), out);
     else
         admin_reply_error(req, 500, "%s", why);
     arena_destroy(&arena);
-    if (fd >= 0)
-        close(fd);
     if (file)
         evbuffer_free(file);
     if (out)
@@ -286,14 +290,14 @@ static void finish(struct admin_pprof *pprof)
 
     event_del(pprof->tick);
     cpu_profiler_stop();
+    pprof->time.lasted_ns = (uint64_t)(base_clock_mono_us() - pprof->began_us) * 1000;
     pprof->fd = -1;
     log_info("admin: the CPU profile has ended%s", left ? ": its client has left" : "");
-    if (left) {
-        close(fd);
+    if (left)
         admin_reply_error(req, 400, "the connection was closed before the profile was complete");
-    } else {
+    else
         reply_cpu(pprof, req, fd);
-    }
+    close(fd);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -341,7 +345,9 @@ static void start_cpu(struct admin *admin, struct evhttp_request *req, enum form
     pprof->pending = req;
     pprof->form = form;
     pprof->fd = fd;
-    pprof->ends_us = base_clock_mono_us() + (int64_t)seconds * 1000000;
+    pprof->time.began_ns = (uint64_t)base_clock_wall_us() * 1000;
+    pprof->began_us = base_clock_mono_us();
+    pprof->ends_us = pprof->began_us + (int64_t)seconds * 1000000;
     event_add(pprof->tick, &(struct timeval){0, TICK_US});
     log_info("admin: a CPU profile of %" PRIu64 " s begins", seconds);
 }
@@ -352,7 +358,7 @@ void admin_pprof_profile(struct admin *admin, struct evhttp_request *req)
                                {"debug", 0, 1, 0, false}};
 
     if (read_parameters(req, list, weir_count(list)))
-        start_cpu(admin, req, list[1].value ? FORM_TEXT : FORM_RAW, list[0].value);
+        start_cpu(admin, req, list[1].value ? FORM_TEXT : FORM_PROTO, list[0].value);
 }
 
 void admin_pprof_flamegraph(struct admin *admin, struct evhttp_request *req)
@@ -368,7 +374,7 @@ void admin_pprof_flamegraph(struct admin *admin, struct evhttp_request *req)
         start_cpu(admin, req, FORM_SVG, list[0].value);
 }
 
-/* ---- what pprof asks besides ---- */
+/* ---- what tools ask besides ---- */
 
 /* The program and its arguments, with zero bytes between. */
 void admin_pprof_cmdline(struct admin *admin, struct evhttp_request *req)
@@ -452,8 +458,8 @@ void admin_pprof_index(struct admin *admin, struct evhttp_request *req)
         "<tr><td><a href=\"/debug/pprof/heap?debug=1\">heap</a><td>memory in use by who "
         "allocated it, for <code>go tool pprof</code>, or with <code>debug=1</code> as text\n"
         "<tr><td><a href=\"/debug/pprof/cmdline\">cmdline</a><td>the program and its arguments\n"
-        "<tr><td><a href=\"/debug/pprof/symbol\">symbol</a><td>names of addresses, for "
-        "<code>go tool pprof</code>\n"
+        "<tr><td><a href=\"/debug/pprof/symbol\">symbol</a><td>names of addresses, for tools "
+        "that ask\n"
         "</table></html>\n");
 }
 

@@ -1,6 +1,6 @@
 /*
- * Profiles as the profilers write them, read into stacks with their weights, and the heap's in the
- * words that pprof reads. Called by pprof.c; pure, all memory is the caller's arena's.
+ * Profiles as the profilers write them, read into stacks with their weights, and their frames'
+ * names. Called by pprof.c; pure, all memory is the caller's arena's.
  *
  * The CPU's is gperftools' binary form: words of the machine. A header of at least three words
  * behind the first two (0, how many), of which the second is the period; then for each stack how
@@ -135,14 +135,20 @@ static bool take_address(struct str *line, uint64_t *address)
     return true;
 }
 
-/* An allocation of n bytes is sampled with the probability 1 - e^(-n / period); as pprof does. */
-static uint64_t scale(uint64_t count, uint64_t bytes, uint64_t period)
+/* An allocation of n bytes is sampled with the probability 1 - e^(-n / period). What pprof makes of
+ * a heap_v2 profile, to the byte. */
+static void scale(struct profile_sample *sample, uint64_t period)
 {
-    double mean = (double)bytes / (double)count;
+    double mean, factor;
 
-    return count == 0 || bytes == 0 || period <= 1
-               ? bytes
-               : (uint64_t)((double)bytes / (1 - exp(-mean / (double)period)));
+    if (sample->count == 0 || sample->weight == 0) {
+        sample->count = sample->weight = 0;
+    } else if (period > 1) {
+        mean = (double)sample->weight / (double)sample->count;
+        factor = 1 / (1 - exp(-mean / (double)period));
+        sample->count = (uint64_t)((double)sample->count * factor);
+        sample->weight = (uint64_t)((double)sample->weight * factor);
+    }
 }
 
 /* "@ 0x1 0x2": the innermost frames, the allocator's, are not kept. */
@@ -169,7 +175,7 @@ static bool read_stack(struct arena *arena, struct str line, struct address_rang
 static bool read_counts(struct str line, struct profile_sample *sample)
 {
     return take_number(&line, &sample->count) && take(&line, STR(": ")) &&
-           take_number(&line, &sample->bytes) && take(&line, STR(" ["));
+           take_number(&line, &sample->weight) && take(&line, STR(" ["));
 }
 
 static size_t count_marks(struct str text)
@@ -195,7 +201,7 @@ static bool read_samples(struct arena *arena, struct str text, struct address_ra
         } else if (sample && (line = str_trim(line), take(&line, STR("t*: ")))) {
             if (!read_counts(line, sample))
                 return false;
-            sample->weight = scale(sample->count, sample->bytes, profile->period);
+            scale(sample, profile->period);
             profile->weight += sample->weight;
         }
     }
@@ -223,53 +229,23 @@ const struct profile *profile_read_heap(struct arena *arena, struct str text,
     return profile;
 }
 
-bool profile_write_heap(const struct profile *profile, struct str maps, struct evbuffer *out)
-{
-    uint64_t count = 0, bytes = 0;
-    bool good;
-
-    for (size_t i = 0; i < profile->samples_count; i++) {
-        count += profile->samples[i].count;
-        bytes += profile->samples[i].bytes;
-    }
-    /* In the brackets is what was allocated since the start; the same means that it is not told. */
-    good = evbuffer_add_printf(out,
-                               "heap profile: %" PRIu64 ": %" PRIu64 " [%" PRIu64 ": %" PRIu64
-                               "] @ heap_v2/%" PRIu64 "\n",
-                               count, bytes, count, bytes, profile->period) > 0;
-    for (size_t i = 0; i < profile->samples_count && good; i++) {
-        const struct profile_sample *sample = &profile->samples[i];
-
-        if (sample->depth == 0)
-            continue;
-        good = evbuffer_add_printf(out, "%" PRIu64 ": %" PRIu64 " [%" PRIu64 ": %" PRIu64 "] @",
-                                   sample->count, sample->bytes, sample->count, sample->bytes) > 0;
-        for (unsigned d = 0; d < sample->depth && good; d++)
-            good = evbuffer_add_printf(out, " 0x%" PRIx64, sample->pcs[d]) > 0;
-        good = good && evbuffer_add(out, "\n", 1) == 0;
-    }
-    return good && evbuffer_add_printf(out, "\nMAPPED_LIBRARIES:\n") > 0 &&
-           evbuffer_add(out, maps.ptr, maps.len) == 0;
-}
-
 /* ---- names ---- */
 
 struct named {
-    uint64_t pc;
+    struct profile_place place; /* first: sorted and found by it */
     const char *name;
-    unsigned index;
 };
 
-/* Where a frame was: an address behind a call may be the next function's. */
-static uint64_t place(const struct profile *profile, const struct profile_sample *sample,
-                      unsigned depth)
+/* An address behind a call may be the next function's, or the next line's. */
+static uint64_t place_pc(const struct profile *profile, const struct profile_sample *sample,
+                         unsigned depth)
 {
     return sample->pcs[depth] - (depth > 0 || profile->kind == PROFILE_HEAP);
 }
 
-static int compare_pcs(const void *left, const void *right)
+static int compare_places(const void *left, const void *right)
 {
-    const struct named *a = left, *b = right;
+    const struct profile_place *a = left, *b = right;
 
     return a->pc < b->pc ? -1 : a->pc > b->pc;
 }
@@ -293,10 +269,10 @@ static struct named *list_places(struct arena *arena, const struct profile *prof
     *count = 0;
     for (size_t i = 0; i < profile->samples_count; i++)
         for (unsigned d = 0; d < profile->samples[i].depth; d++)
-            list[(*count)++].pc = place(profile, &profile->samples[i], d);
-    qsort(list, *count, sizeof(*list), compare_pcs);
+            list[(*count)++].place.pc = place_pc(profile, &profile->samples[i], d);
+    qsort(list, *count, sizeof(*list), compare_places);
     for (size_t i = 0; i < *count; i++)
-        if (unique == 0 || list[unique - 1].pc != list[i].pc)
+        if (unique == 0 || list[unique - 1].place.pc != list[i].place.pc)
             list[unique++] = list[i];
     *count = unique;
     return list;
@@ -314,16 +290,34 @@ static bool list_names(struct arena *arena, struct profile *profile, struct name
     for (size_t i = 0; i < count; i++) {
         if (i == 0 || strcmp(list[i - 1].name, list[i].name) != 0)
             profile->names[profile->names_count++] = list[i].name;
-        list[i].index = (unsigned)profile->names_count - 1;
+        list[i].place.name = (unsigned)profile->names_count - 1;
     }
-    qsort(list, count, sizeof(*list), compare_pcs);
+    qsort(list, count, sizeof(*list), compare_places);
     return true;
+}
+
+/* Numbers the frames' places in their order. */
+static bool list_frames(struct arena *arena, const struct profile *profile,
+                        struct profile_sample *sample)
+{
+    unsigned *places = arena_alloc(arena, sample->depth * sizeof(*places) + 1);
+
+    for (unsigned d = 0; places && d < sample->depth; d++) {
+        const struct profile_place wanted = {.pc = place_pc(profile, sample, d)},
+                                   *found = bsearch(&wanted, profile->places, profile->places_count,
+                                                    sizeof(wanted), compare_places);
+
+        places[d] = (unsigned)(found - profile->places);
+    }
+    sample->places = places;
+    return places != NULL;
 }
 
 const struct profile *profile_name(struct arena *arena, const struct profile *profile,
                                    profile_namer *namer, void *context)
 {
     struct profile *out = arena_alloc(arena, sizeof(*out));
+    struct profile_place *places;
     size_t count;
     struct named *list = list_places(arena, profile, &count);
 
@@ -331,22 +325,16 @@ const struct profile *profile_name(struct arena *arena, const struct profile *pr
         return NULL;
     *out = *profile;
     for (size_t i = 0; i < count; i++)
-        list[i].name = namer(context, list[i].pc);
-    if (!list_names(arena, out, list, count))
+        list[i].name = namer(context, list[i].place.pc);
+    places = arena_alloc(arena, (count + 1) * sizeof(*places));
+    if (!places || !list_names(arena, out, list, count))
         return NULL;
-    for (size_t i = 0; i < out->samples_count; i++) {
-        struct profile_sample *sample = &out->samples[i];
-        unsigned *names = arena_alloc(arena, sample->depth * sizeof(*names) + 1);
-
-        if (!names)
+    for (size_t i = 0; i < count; i++)
+        places[i] = list[i].place;
+    out->places = places;
+    out->places_count = count;
+    for (size_t i = 0; i < out->samples_count; i++)
+        if (!list_frames(arena, out, &out->samples[i]))
             return NULL;
-        for (unsigned d = 0; d < sample->depth; d++) {
-            const struct named wanted = {.pc = place(profile, sample, d)},
-                               *found = bsearch(&wanted, list, count, sizeof(*list), compare_pcs);
-
-            names[d] = found->index;
-        }
-        sample->names = names;
-    }
     return out;
 }

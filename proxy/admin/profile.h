@@ -23,11 +23,17 @@ enum profile_kind {
 
 /* One stack; visible because each form walks it. */
 struct profile_sample {
-    uint64_t count, bytes; /* as sampled; bytes are a heap's */
-    uint64_t weight;       /* a heap's bytes scaled up to all that was not sampled */
-    const uint64_t *pcs;   /* innermost first: a CPU's is where it was, all others return there */
-    const unsigned *names; /* after profile_name(): indices of profile.names, one per address */
+    uint64_t count;         /* samples, or objects in use */
+    uint64_t weight;        /* samples, or bytes in use; a heap's are estimates of all there is */
+    const uint64_t *pcs;    /* innermost first: a CPU's is where it was, all others return there */
+    const unsigned *places; /* after profile_name(): indices of profile.places, one per address */
     unsigned depth;
+};
+
+/* Where a frame was. */
+struct profile_place {
+    uint64_t pc;
+    unsigned name; /* index of profile.names */
 };
 
 struct profile {
@@ -35,9 +41,18 @@ struct profile {
     uint64_t period, weight; /* all samples' */
     struct profile_sample *samples;
     size_t samples_count;
+    const struct profile_place *places; /* sorted, each once */
+    size_t places_count;
     const char **names; /* sorted, each once */
     size_t names_count;
 };
+
+/* The index of a frame's name. */
+static inline unsigned profile_frame(const struct profile *profile,
+                                     const struct profile_sample *sample, unsigned depth)
+{
+    return profile->places[sample->places[depth]].name;
+}
 
 /* Both read into memory of the arena, and return NULL with *why (static text) when the text is not
  * such a profile or memory is out. */
@@ -52,12 +67,17 @@ typedef const char *profile_namer(void *context, uint64_t pc);
 const struct profile *profile_name(struct arena *arena, const struct profile *profile,
                                    profile_namer *namer, void *context);
 
-/* ---- forms: pure ---- */
+/* ---- forms of a named profile: pure; false when memory is out ---- */
 
-/* A heap profile as pprof reads it; `maps` is /proc/self/maps (profile.c). */
-bool profile_write_heap(const struct profile *profile, struct str maps, struct evbuffer *out);
-/* The functions that weigh most, by themselves and with all they call (profile_text.c). Named
- * profiles only, as below; false when memory is out. */
+struct profile_time {
+    uint64_t began_ns;  /* since 1970 */
+    uint64_t lasted_ns; /* a CPU's */
+};
+
+/* What `go tool pprof` reads, names and all; `maps` is /proc/self/maps (profile_proto.c). */
+bool profile_write_proto(struct arena *arena, const struct profile *profile, struct str maps,
+                         struct profile_time time, struct evbuffer *out);
+/* The functions that weigh most, by themselves and with all they call (profile_text.c). */
 bool profile_write_text(struct arena *arena, const struct profile *profile, struct evbuffer *out);
 /* One self-contained SVG (flamegraph.c). */
 bool profile_write_flamegraph(struct arena *arena, const struct profile *profile,

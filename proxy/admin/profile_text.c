@@ -43,7 +43,7 @@ static struct function *sum_up(struct arena *arena, const struct profile *profil
         const struct profile_sample *sample = &profile->samples[i];
 
         for (unsigned d = 0; d < sample->depth; d++) {
-            struct function *function = &list[sample->names[d]];
+            struct function *function = &list[profile_frame(profile, sample, d)];
 
             if (d == 0)
                 function->flat += sample->weight;

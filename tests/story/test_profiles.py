@@ -68,24 +68,49 @@ def busy(start, **config):
     return weir
 
 
-def pprof(weir, path, folder, *options):
-    """What `go tool pprof -top` makes of a page: {function: (flat, cum)} in per cent."""
+def pprof(folder, *arguments):
+    """What `go tool pprof` says, in a directory where there is nothing else."""
     assert shutil.which("go"), "go tool pprof is missing (Debian package golang-go)"
-    done = subprocess.run(["go", "tool", "pprof", "-symbolize=remote", "-top", "-nodecount=1000000",
-                           "-nodefraction=0", "-edgefraction=0", *options, weir.admin_url + path],
-                          env=os.environ | {"HOME": str(folder), "PPROF_TMPDIR": str(folder)}, check=False,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(["go", "tool", "pprof", *arguments], cwd=folder,
+                          env=os.environ | {"HOME": str(folder), "PPROF_TMPDIR": str(folder), "PPROF_BINARY_PATH": ""},
+                          check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True)
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def top(folder, source, *options):
+    """What -top shows: {function: (flat, cum)} in per cent."""
+    text = pprof(folder, "-top", "-nodecount=1000000", "-nodefraction=0", "-edgefraction=0", *options, source)
     row = re.compile(r"\s*\S+\s+([\d.]+)%\s+[\d.]+%\s+\S+\s+([\d.]+)%\s+(.+)")
-    rows = [match for match in map(row.match, done.stdout.splitlines()) if match]
-    assert rows, done.stdout + done.stderr
+    rows = [match for match in map(row.match, text.splitlines()) if match]
+    assert rows, text
     return {match[3]: (float(match[1]), float(match[2])) for match in rows}
 
 
-def unnamed(functions):
-    """The share that is weir's own, and of no known function."""
-    return sum(flat for name, (flat, _) in functions.items()
-               if name == "[weir]" or "unknown" in name or re.match(r"(0x)?[0-9a-f]{8,}", name))
+def stacks(folder, source):
+    """What -raw shows, [(weight, [(mapping, function)])] with the innermost frame first, and its text."""
+    text = pprof(folder, "-raw", source)
+    samples, places, mappings = re.search(r"^Samples:\n(.*)^Locations\n(.*)^Mappings\n(.*)", text, re.M | re.S).groups()
+    files = dict(re.findall(r"^(\d+): \S+ (.*?) *\[FN\]", mappings, re.M))
+    frames = {number: (os.path.basename(files.get(mapping, "")), function) for number, mapping, function in
+              re.findall(r"^ *(\d+): 0x[0-9a-f]+ M=(\d+) (?:(\S+) :\d+)?", places, re.M)}
+    found = [(int(weight), [frames[number] for number in numbers.split()]) for weight, numbers in
+             re.findall(r"^ +\d+ +(\d+): ([\d ]+)$", samples, re.M)]
+    assert found, text
+    return found, text
+
+
+def unnamed(function):
+    return not function or function.startswith("[") or re.match(r"(0x)?[0-9a-f]{8,}", function)
+
+
+def named_share(found, program="weir"):
+    """Of the weight that has frames of weir: how much has no frame of weir that is of no known function."""
+    own = [(weight, [function for file, function in frames if file == program]) for weight, frames in found]
+    total = sum(weight for weight, functions in own if functions)
+    assert total > 0, found
+    return sum(weight for weight, functions in own if functions and not any(map(unnamed, functions))) / total
 
 
 def begin(weir, path):
@@ -104,11 +129,36 @@ def begin(weir, path):
 def test_pprof_names_a_cpu_profile(start, tmp_path):
     weir = busy(start)
     with Load(weir):
-        functions = pprof(weir, PROFILE + "?seconds=1", tmp_path)
-    assert unnamed(functions) <= 5, functions
+        functions = top(tmp_path, weir.admin_url + PROFILE + "?seconds=1")
+        found, text = stacks(tmp_path, weir.admin_url + PROFILE + "?seconds=1")
     assert all(name in functions for name in WAY), functions
     # Whole stacks: each one ends in its thread.
     assert functions["worker_main"][1] > 90 and functions["serve"][1] > 30, functions
+    assert named_share(found) >= 0.95, text
+    head = re.search(r"^Period: 10000000\n.*^Duration: (\S+)\n.*^samples/count cpu/nanoseconds\n", text, re.M | re.S)
+    assert head and float(head[1]) >= 1, text
+
+
+@profiling
+def test_the_names_are_in_the_profile(start, tmp_path):
+    """Neither the program, which is gone, nor weir, which wants a token, nor any option is needed."""
+    program = os.path.join(tmp_path, "gone")
+    shutil.copy(binary(), program)
+    token = start.file("token", "s3cret-token\n")
+    bearer = [("Authorization", "Bearer s3cret-token")]
+    weir = start.weir(start.origin(cacheable()), admin={"token_file": token}, admin_fields=bearer,
+                      program=program)
+    os.unlink(program)
+    file = tmp_path / "cpu.prof"
+    weir.get("/a")
+    with Load(weir):
+        subprocess.run(["curl", "-sfo", file, "-H", ": ".join(bearer[0]),
+                        f"{weir.admin_url}{PROFILE}?seconds=1"], check=True)
+    functions = top(tmp_path, file)
+    assert all(name in functions for name in WAY), functions
+    assert functions == top(tmp_path, file, "-symbolize=none")
+    found, text = stacks(tmp_path, file)
+    assert named_share(found, "gone") >= 0.95, text
 
 
 @profiling
@@ -149,10 +199,23 @@ def test_a_flamegraph(start):
 @heap_profiling
 def test_pprof_names_a_heap_profile(start, tmp_path):
     weir = busy(start, env=OFTEN)
-    functions = pprof(weir, HEAP, tmp_path)
-    assert unnamed(functions) <= 5, functions
+    functions = top(tmp_path, weir.admin_url + HEAP)
     assert "cache_new" in functions and "command_run" in functions, functions
     assert "malloc" not in functions and "calloc" not in functions, functions
+    found, text = stacks(tmp_path, weir.admin_url + HEAP)
+    assert named_share(found) >= 0.95, text
+    assert re.search(r"^inuse_objects/count inuse_space/bytes", text, re.M), text
+
+
+@heap_profiling
+def test_pprof_and_the_text_agree_on_a_heap(start, tmp_path):
+    weir = busy(start, env=OFTEN)
+    weir.admin("GET", HEAP)  # reads the symbols, which stay
+    total = re.search(r"accounting for ([\d.]+)kB, 100%", pprof(tmp_path, "-top", "-unit=kB", "-nodefraction=0",
+                                                                 "-nodecount=1000000", weir.admin_url + HEAP))
+    text = weir.admin("GET", HEAP + "?debug=1").body.decode()
+    shown = re.match(r"heap: about (\d+) KiB in use", text)
+    assert total and shown and abs(float(total[1]) - int(shown[1])) <= 0.05 * int(shown[1]), (total, text)
 
 
 @heap_profiling

@@ -1,6 +1,7 @@
 /* proxy/admin/flamegraph.c and profile_text.c: the forms of a named profile. */
 #include "proxy/admin/profile.h"
 
+#include <event2/event.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,19 +10,31 @@
 #include <cmocka.h>
 
 static const char *const names[] = {"a<b>&\"c\"", "leaf", "root", "tiny"};
+static const struct profile_place places[] = {{0x10, 0}, {0x20, 1}, {0x30, 2}, {0x40, 3}};
 static const unsigned deep[] = {1, 0, 2}, again[] = {1, 1, 2}, narrow[] = {3, 2};
 static struct profile_sample samples[] = {
-    {.weight = 6000, .names = deep, .depth = 3},
-    {.weight = 3999, .names = again, .depth = 3},
-    {.weight = 1, .names = narrow, .depth = 2},
+    {.weight = 6000, .places = deep, .depth = 3},
+    {.weight = 3999, .places = again, .depth = 3},
+    {.weight = 1, .places = narrow, .depth = 2},
 };
 static const struct profile profile = {.kind = PROFILE_CPU,
                                        .period = 10000,
                                        .weight = 10000,
                                        .samples = samples,
                                        .samples_count = weir_count(samples),
+                                       .places = places,
+                                       .places_count = weir_count(places),
                                        .names = (const char **)names,
                                        .names_count = weir_count(names)};
+
+static unsigned fails_at; /* which of libevent's next allocations; 0: none */
+static bool has_failed;
+
+static void *allocate(size_t bytes)
+{
+    has_failed |= fails_at == 1;
+    return fails_at > 0 && --fails_at == 0 ? NULL : malloc(bytes);
+}
 
 /* The caller frees it. */
 static char *write(bool (*form)(struct arena *, const struct profile *, struct evbuffer *),
@@ -114,6 +127,36 @@ static void text_counts_a_recursion_once(void **state)
     free(text);
 }
 
+/* Whichever write it is, also one that others follow which succeed. */
+static unsigned write_without_memory(bool (*form)(struct arena *, const struct profile *,
+                                                  struct evbuffer *))
+{
+    struct arena arena;
+
+    for (unsigned at = 1;; at++) {
+        struct evbuffer *out = evbuffer_new();
+        bool good;
+
+        arena_init(&arena, 4096);
+        has_failed = false;
+        fails_at = at;
+        good = form(&arena, &profile, out);
+        fails_at = 0;
+        evbuffer_free(out);
+        arena_destroy(&arena);
+        assert_int_equal(good, !has_failed);
+        if (good)
+            return at - 1;
+    }
+}
+
+static void a_write_that_fails_is_noticed(void **state)
+{
+    (void)state;
+    assert_true(write_without_memory(profile_write_flamegraph) > 1);
+    assert_true(write_without_memory(profile_write_text) > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,7 +165,9 @@ int main(void)
         cmocka_unit_test(nothing_comes_from_elsewhere_and_nothing_varies),
         cmocka_unit_test(an_empty_profile_is_drawn),
         cmocka_unit_test(text_counts_a_recursion_once),
+        cmocka_unit_test(a_write_that_fails_is_noticed),
     };
 
+    event_set_mem_functions(allocate, realloc, free);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -223,7 +223,7 @@ def main():
     for group in ("story", "regress"):
         files = find_stories(f"{source}/tests/{group}")
         groups.append((group, run_pytest, [(os.path.basename(path), path) for path in files],
-                       600, 1))
+                       600, processors))
 
     wanted = os.environ.get("WEIR_CHECK", "").split()
     match = os.environ.get("WEIR_MATCH", "")

@@ -63,8 +63,9 @@ install_dependencies() {
     fi
     say "installing ${missing[*]}"
 
-    # The benchmark's peers and Prometheus are wanted as programs. RUNLEVEL keeps init scripts from starting them,
-    # the mask does it where systemd runs; services that were there before are left alone.
+    # The benchmark's peers and Prometheus are wanted as programs. RUNLEVEL keeps init scripts from
+    # starting them, the mask does it where systemd runs; services that were there before are left
+    # alone.
     local -a fresh=()
     local service
     if [ -d /run/systemd/system ]; then

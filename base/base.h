@@ -395,7 +395,7 @@ static inline uint64_t cell_read(const cell *c)
     return atomic_load_explicit((cell *)c, memory_order_relaxed);
 }
 
-/* ---- histogram: log-linear, at most 3 % error, fixed memory, one writer ---- */
+/* ---- histogram: log-linear, at most 1.6 % error, fixed memory, one writer ---- */
 
 #define HISTOGRAM_SUB_BITS 5
 #define HISTOGRAM_BUCKETS ((40 - HISTOGRAM_SUB_BITS + 1) << HISTOGRAM_SUB_BITS)
@@ -415,7 +415,8 @@ uint64_t histogram_bound(uint64_t value);
  * bounds ascend. */
 void histogram_count_below(const struct histogram *h, const uint64_t *bounds, unsigned count,
                            uint64_t *counts);
-/* The value below or at which the share q (0 to 1) of all values lies; 0 when empty. */
+/* The value below or at which the share q (0 to 1) of all values lies, within 1.6 % of it; the
+ * largest for q = 1; 0 when empty. */
 uint64_t histogram_quantile(const struct histogram *h, double q);
 
 /* ---- error log ---- */

@@ -3,7 +3,7 @@
  * any.
  *
  * Each power of two is cut into 32 buckets of equal width, and values below 32 have a bucket each:
- * so a value and the upper end of its bucket differ by less than 1/32. Adding is some shifts and a
+ * so a value and the middle of its bucket differ by at most 1/64 of it. Adding is some shifts and a
  * few plain stores, on the request path. Who reads merges the threads' histograms into one of its
  * own; what is being added meanwhile is seen or not, and the merged count is that of the buckets
  * that were seen.
@@ -31,6 +31,13 @@ static uint64_t bucket_end(unsigned bucket)
     unsigned shift = (bucket >> HISTOGRAM_SUB_BITS) - 1;
     uint64_t first = bucket - ((uint64_t)shift << HISTOGRAM_SUB_BITS);
     return ((first + 1) << shift) - 1;
+}
+
+/* What stands for all values of a bucket: none is further from it than half the bucket's width. */
+static uint64_t bucket_middle(unsigned bucket)
+{
+    unsigned shift = bucket < SUB_BUCKETS ? 0 : (bucket >> HISTOGRAM_SUB_BITS) - 1;
+    return bucket_end(bucket) - (((uint64_t)1 << shift) - 1) / 2;
 }
 
 void histogram_add(struct histogram *h, uint64_t value)
@@ -86,12 +93,14 @@ uint64_t histogram_quantile(const struct histogram *h, double q)
     uint64_t rank = share >= (double)count ? count : share <= 0 ? 0 : (uint64_t)share;
     if ((double)rank < share || rank == 0)
         rank++;
+    if (rank == count)
+        return max;
 
     uint64_t seen = 0;
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
         seen += cell_read(&h->buckets[i]);
         if (seen >= rank)
-            return bucket_end(i) < max ? bucket_end(i) : max;
+            return bucket_middle(i) < max ? bucket_middle(i) : max;
     }
     return max;
 }

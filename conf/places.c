@@ -11,6 +11,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LIST_MAX 64 /* servers of an upstream, methods of a route */
@@ -33,12 +35,35 @@ void value_print_address(const struct key *key, const void *base, FILE *out)
     fputs(((const struct conf_address *)key_const_field(key, base))->text, out);
 }
 
+/* What no user could open. NULL: nothing is wrong with it. */
+static const char *find_wrong_log_path(struct str path)
+{
+    const char *slash = memrchr(path.ptr, '/', path.len);
+    char folder[PATH_MAX];
+    struct stat found;
+    if (path.len >= sizeof(folder))
+        return "this path is too long";
+    if (stat(path.ptr, &found) == 0)
+        return S_ISDIR(found.st_mode) ? "this is a folder; name a file in it" : NULL;
+    if (!slash || slash == path.ptr)
+        return NULL;
+    memcpy(folder, path.ptr, (size_t)(slash - path.ptr));
+    folder[slash - path.ptr] = '\0';
+    return stat(folder, &found) != 0 && (errno == ENOENT || errno == ENOTDIR)
+               ? "the folder of this path does not exist; make it, or correct the path"
+               : NULL;
+}
+
 void value_read_log_path(struct loader *loader, const struct key *key, const struct node *node,
                          void *base)
 {
     struct str text;
-    if (value_scalar(loader, key_name(key), node, &text))
-        *(const char **)key_field(key, base) = conf_arena_text(&loader->conf->arena, text);
+    if (!value_scalar(loader, key_name(key), node, &text))
+        return;
+    const char *why = find_wrong_log_path(text);
+    if (why)
+        value_complain(loader, key, node, why);
+    *(const char **)key_field(key, base) = conf_arena_text(&loader->conf->arena, text);
 }
 
 void value_print_log_path(const struct key *key, const void *base, FILE *out)

@@ -128,17 +128,6 @@ void pool_sweep(struct pool *pool, int64_t now_ms)
 
 /* ---- counters ------------------------------------------------------------------------------- */
 
-const char *pool_close_name(enum pool_close why)
-{
-    static const char *const names[] = {
-#define X(symbol, counter) counter,
-        POOL_CLOSE_TABLE(X)
-#undef X
-    };
-    weir_assert((size_t)why < weir_count(names));
-    return names[why];
-}
-
 void pool_count_request(struct pool_server *server, bool error, uint64_t latency_us)
 {
     weir_check_magic(server, POOL_SERVER_MAGIC);
@@ -146,6 +135,15 @@ void pool_count_request(struct pool_server *server, bool error, uint64_t latency
     server->requests++;
     server->errors += error;
     histogram_add(&server->latency_us, latency_us);
+    pthread_mutex_unlock(&server->lock);
+}
+
+void pool_count_unreachable(struct pool_server *server)
+{
+    weir_check_magic(server, POOL_SERVER_MAGIC);
+    pthread_mutex_lock(&server->lock);
+    server->requests++;
+    server->errors++;
     pthread_mutex_unlock(&server->lock);
 }
 

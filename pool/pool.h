@@ -139,7 +139,6 @@ enum pool_close {
 #undef X
     POOL_CLOSES
 };
-const char *pool_close_name(enum pool_close why);
 
 /* Ends a lease whose connection the caller has closed, or never opened: frees the slot and wakes
  * the first in the queue. With IDLE_DEATH, conn tells the idle age at which the server closed. */
@@ -158,6 +157,8 @@ bool pool_cancel(struct pool_lease *lease, int64_t now_ms);
 
 /* What a finished exchange adds to the server's counters. */
 void pool_count_request(struct pool_server *server, bool error, uint64_t latency_us);
+/* The same of one that could not be sent: no connection came about. */
+void pool_count_unreachable(struct pool_server *server);
 void pool_count_retry(struct pool_server *server);
 
 /* Main thread, once a second: closes parked connections that have ended or expired, one poll() per

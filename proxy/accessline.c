@@ -68,21 +68,24 @@ static inline char *put_text(char *at, struct str value, size_t most)
     return value.len > 0 ? put_filled_text(at, value, most) : put_lit(at, "-");
 }
 
+#define X(symbol, name) ",\"" name "_us\":0"
+static const char no_exchange[] = "-\"" PHASE_TABLE(X);
+#undef X
+
 static char *put_exchange(char *at, const struct request *request)
 {
-    const struct phases *phases = &request->phases;
+    const uint64_t *us = request->phases.us;
 
     if (weir_likely(!request->upstream_address[0])) /* no origin was asked */
-        return put_lit(at, "-\",\"queue_us\":0,\"connect_us\":0,\"first_byte_us\":0,\"body_us\":0");
+        return put_str(at, str_of(no_exchange, sizeof(no_exchange) - 1));
     at = put_text(at, str_from(request->upstream_address), ACCESS_VALUE_MOST);
-    at = put_lit(at, "\",\"queue_us\":");
-    at = put_u64(at, phases->queue_us);
-    at = put_lit(at, ",\"connect_us\":");
-    at = put_u64(at, phases->connect_us);
-    at = put_lit(at, ",\"first_byte_us\":");
-    at = put_u64(at, phases->first_byte_us);
-    at = put_lit(at, ",\"body_us\":");
-    return put_u64(at, phases->body_us);
+    at = put_lit(at, "\"");
+#define X(symbol, name)                                                                            \
+    at = put_lit(at, ",\"" name "_us\":");                                                         \
+    at = put_u64(at, us[PHASE_##symbol]);
+    PHASE_TABLE(X)
+#undef X
+    return at;
 }
 
 /* All but the object's end. */
@@ -153,27 +156,24 @@ size_t access_format_slow_line(const struct access_entry *entry, char out[ACCESS
 static char *put_escaped(char *at, struct str s, size_t most)
 {
     static const char hex[] = "0123456789ABCDEF";
+    size_t plain;
 
     if (s.len == 0)
         return put_lit(at, "-");
     if (s.len > most)
         s.len = most;
-    for (;;) {
-        size_t plain;
-        unsigned char c;
+    put_str(at, s);
+    plain = str_plain_run(at, s.len);
+    at += plain;
+    for (size_t i = plain; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
 
-        put_str(at, s);
-        plain = str_plain_run(at, s.len);
-        at += plain;
-        if (plain == s.len)
-            return at;
-        do {
-            c = (unsigned char)s.ptr[plain++];
+        if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
             at = put_str(at, str_of((char[]){'\\', 'x', hex[c >> 4], hex[c & 15]}, 4));
-        } while (plain < s.len && (s.ptr[plain] < 0x20 || s.ptr[plain] == 0x7f));
-        s.ptr += plain;
-        s.len -= plain;
+        else
+            *at++ = (char)c;
     }
+    return at;
 }
 
 static size_t format_combined(const struct access_entry *entry, char *out)

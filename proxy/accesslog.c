@@ -28,7 +28,7 @@ _Static_assert(SLOW_RING_BYTES >= ACCESS_LINE_BYTES, "every line fits");
 struct access_pen {
     struct access_log *log; /* borrowed */
     struct access_ring *access, *slow;
-    uint64_t slow_us;
+    int64_t slow_us;     /* INT64_MAX: none is slow */
     in_addr_t client_ip; /* of `client`; 0: none yet */
     struct str client;
     char client_text[NET_ADDRESS_TEXT];
@@ -140,7 +140,7 @@ static struct str time_text(struct access_ring *ring, int64_t now_us)
 /* A tunnel is not slow: it lasts as long as its ends like. */
 static bool is_slow(const struct access_pen *pen, const struct request *request, uint64_t total_us)
 {
-    return weir_unlikely(total_us >= pen->slow_us) && request->status != 101;
+    return weir_unlikely(total_us >= (uint64_t)pen->slow_us) && request->status != 101;
 }
 
 void access_log_write(struct worker *worker, struct request *request, int64_t now_us)
@@ -214,7 +214,7 @@ static bool open_first(struct access_log *log, struct log_file *file, const char
     file->path = path;
     file->line_by_line = strcmp(path, "stderr") == 0;
     file->fd = file->line_by_line ? STDERR_FILENO : STDOUT_FILENO;
-    if (!file->line_by_line && strcmp(path, "stdout") != 0 && !access_open_file(file, 0))
+    if (!file->line_by_line && strcmp(path, "stdout") != 0 && !access_open_file(file))
         return false;
     file->rings = aligned_alloc(64, bytes);
     weir_assert(file->rings);
@@ -236,14 +236,14 @@ static bool open_files(struct access_log *log)
         !open_first(log, &log->files[ACCESS_FILE], "access log", conf->access_log_path,
                     conf->access_log_format, ACCESS_RING_BYTES)) {
         log_error("opening the access log %s: %s; ending", conf->access_log_path,
-                  strerrordesc_np(errno));
+                  access_open_error(errno));
         return false;
     }
     if (conf->slow_log_threshold_ms > 0 &&
         !open_first(log, &log->files[SLOW_FILE], "slow log", conf->slow_log_path, CONF_LOG_JSON,
                     SLOW_RING_BYTES)) {
         log_error("opening the slow log %s: %s; ending", conf->slow_log_path,
-                  strerrordesc_np(errno));
+                  access_open_error(errno));
         return false;
     }
     return true;
@@ -261,7 +261,7 @@ static void make_pens(struct access_log *log)
         pen->log = log;
         pen->access = access ? &access[i] : NULL;
         pen->slow = slow ? &slow[i] : NULL;
-        pen->slow_us = slow ? (uint64_t)log->conf->slow_log_threshold_ms * 1000 : UINT64_MAX;
+        pen->slow_us = slow ? log->conf->slow_log_threshold_ms * 1000 : INT64_MAX;
     }
 }
 
@@ -328,11 +328,11 @@ struct access_pen *access_log_pen(struct access_log *log, unsigned worker)
     return log->pens[worker];
 }
 
-uint64_t access_log_from_us(const struct access_log *log)
+int64_t access_log_from_us(const struct access_log *log)
 {
     if (!log)
-        return UINT64_MAX;
-    return log->files[ACCESS_FILE].rings ? 0 : log->pens[0]->slow_us;
+        return INT64_MAX;
+    return log->files[ACCESS_FILE].rings ? INT64_MIN : log->pens[0]->slow_us;
 }
 
 static void call_writer(struct access_log *log)

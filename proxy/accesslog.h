@@ -26,6 +26,10 @@ struct access_entry {
 #define ACCESS_VALUE_MOST 2048u
 /* Room for the longest line: every byte of the client's escaped. */
 #define ACCESS_LINE_BYTES (128 * 1024)
+/* Target; host, user agent, referer and route; method and reason, which need no escape; the rest. */
+_Static_assert(6 * (ACCESS_TARGET_MOST + 4 * ACCESS_VALUE_MOST) + 2 * ACCESS_VALUE_MOST + 4096 <=
+                   ACCESS_LINE_BYTES,
+               "nothing looks at the end while a line is written");
 
 /* The text of a second, which stays the same for all lines of that second but for JSON's
  * milliseconds. */
@@ -109,7 +113,9 @@ struct access_log {
 };
 
 /* Opens file->path, for the first time or anew. False with errno: what was open stays. */
-bool access_open_file(struct log_file *file, int more_flags);
+bool access_open_file(struct log_file *file);
+/* For people. */
+const char *access_open_error(int error);
 /* Thread's main function. */
 void *access_writer_main(void *log);
 

@@ -206,14 +206,19 @@ static bool ends_mid_line(int fd, const char *path, bool left_mid_line)
     return last != '\n';
 }
 
-bool access_open_file(struct log_file *file, int more_flags)
+const char *access_open_error(int error)
+{
+    return error == ENXIO ? "nobody reads from this pipe" : strerrordesc_np(error);
+}
+
+/* Not blocking: a pipe without a reader is refused, and a full one holds up only itself. */
+bool access_open_file(struct log_file *file)
 {
     int fd =
-        open(file->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | more_flags, 0644);
+        open(file->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
 
     if (fd < 0)
         return false;
-    fcntl(fd, F_SETFL, O_APPEND | O_NONBLOCK); /* a pipe that is full holds up only itself */
     file->torn = ends_mid_line(fd, file->path, file->mid_line);
     if (file->own_fd)
         close(file->fd);
@@ -239,9 +244,9 @@ static void reopen(struct log_file *file)
 
     if (!file->own_fd)
         return;
-    if (!access_open_file(file, O_NONBLOCK)) {
+    if (!access_open_file(file)) {
         log_error("reopening the %s %s: %s; the file that was open stays in use", file->what,
-                  file->path, strerrordesc_np(errno));
+                  file->path, access_open_error(errno));
         return;
     }
     if (within_line)

@@ -1,6 +1,7 @@
 /*
  * What Weir adds to a stored or passed head when it delivers it: Age (RFC 9111 §5.1) and
- * Cache-Status (RFC 9211); and the id under which Weir's own answers are found in the logs. Called by the request machine once per response.
+ * Cache-Status (RFC 9211); and the id under which Weir's own answers are found in the logs. Called
+ * by the request machine once per response.
  */
 #include "proxy/proxy.h"
 
@@ -54,5 +55,5 @@ void deliver_extra(struct request *request, const struct cache_meta *meta, int64
     append_detail(request, out);
     append_lit(out, "\r\n");
     if (request->outcome == OUTCOME_LOCAL)
-        http1_append_field(out, STR("X-Request-ID"), trace_request_id(request));
+        http1_append_field(out, STR("X-Request-ID"), trace_ids(request).request_id);
 }

@@ -20,7 +20,6 @@
 #define ARENA_BYTES 2048
 #define ARENA_ROOM 2048 /* behind the field rows: a usual request allocates nothing */
 #define INTERIMS_MAX 64
-#define LINE_SHOWN 200 /* of a request's first line, in the error log */
 
 typedef enum fetch_state state_function(struct fetch *fetch);
 
@@ -32,24 +31,10 @@ size_t fetch_bytes(const struct conf *conf)
     return sizeof(struct fetch) + conf->limits.headers * sizeof(struct field) + ARENA_ROOM;
 }
 
-static struct upstream_stats *upstream_stats(const struct fetch *fetch)
-{
-    return &fetch->worker->stats.upstreams[fetch->upstream->index];
-}
-
-/* Since then; a phase ends. */
-static uint64_t elapsed_us(int64_t since_us, int64_t now_us)
-{
-    return now_us > since_us ? (uint64_t)(now_us - since_us) : 0;
-}
-
 /* ---- LEASE, CONNECT ---- */
 
-static enum fetch_state use_grant(struct fetch *fetch, enum pool_grant grant, uint64_t waited_us)
+static enum fetch_state use_grant(struct fetch *fetch, enum pool_grant grant)
 {
-    fetch->phases.queue_us += waited_us;
-    if (grant == POOL_REUSED || grant == POOL_CONNECT)
-        histogram_add(&upstream_stats(fetch)->queue_us, waited_us);
     switch (grant) {
     case POOL_WAITING:
         return FETCH_AWAIT_LEASE;
@@ -83,20 +68,15 @@ static enum fetch_state lease(struct fetch *fetch)
 
     fetch->got_byte = false;
     fetch->lease_waits = grant == POOL_WAITING;
+    fetch->entered |= 1u << PHASE_QUEUE;
     if (fetch->lease_waits)
-        fetch->since_us = base_clock_mono_us();
-    return use_grant(fetch, grant, 0);
+        fetch_enter_phase(fetch, PHASE_QUEUE);
+    return use_grant(fetch, grant);
 }
 
 static enum fetch_state await_lease(struct fetch *fetch)
 {
-    uint64_t waited_us;
-
-    if (fetch->lease_waits)
-        return FETCH_WAIT;
-    waited_us = elapsed_us(fetch->since_us, base_clock_mono_us());
-    fetch->since_us = 0;
-    return use_grant(fetch, fetch->lease.grant, waited_us);
+    return fetch->lease_waits ? FETCH_WAIT : use_grant(fetch, fetch->lease.grant);
 }
 
 /* What a broken connection to the origin means: Weir's machine is short of something, or the origin
@@ -118,10 +98,9 @@ static enum fetch_state try_next_address(struct fetch *fetch, enum local failure
 
 static enum fetch_state connect_out(struct fetch *fetch)
 {
-    fetch->since_us = base_clock_mono_us();
+    fetch_enter_phase(fetch, PHASE_CONNECT);
     if (net_conn_connect(&fetch->conn, &fetch->worker->loop, &fetch->lease.address, on_conn) != 0) {
         fetch->why = strerrordesc_np(fetch->conn.error);
-        fetch->since_us = 0;
         return try_next_address(fetch, fetch->conn.error == ENOMEM ? LOCAL_OVERLOADED
                                                                    : LOCAL_CONNECT_FAILED);
     }
@@ -134,8 +113,6 @@ static enum fetch_state await_connect(struct fetch *fetch)
     if (fetch->conn.connecting)
         return FETCH_WAIT;
     fetch_clear_deadline(fetch);
-    fetch->phases.connect_us += elapsed_us(fetch->since_us, base_clock_mono_us());
-    fetch->since_us = 0;
     if (fetch->conn.error) {
         fetch->why = fetch->conn.error == ETIMEDOUT ? NULL : strerrordesc_np(fetch->conn.error);
         log_debug("connecting to %s for request %.*s: %s", fetch->lease.address_text,
@@ -144,7 +121,6 @@ static enum fetch_state await_connect(struct fetch *fetch)
         return try_next_address(fetch, fetch->conn.error == ETIMEDOUT ? LOCAL_CONNECT_TIMEOUT
                                                                       : LOCAL_CONNECT_FAILED);
     }
-    histogram_add(&upstream_stats(fetch)->connect_us, fetch->phases.connect_us);
     pool_opened(&fetch->lease, &fetch->pool_conn, fetch->conn.fd, fetch->worker->loop.now_ms);
     return FETCH_SEND;
 }
@@ -154,7 +130,8 @@ static enum fetch_state await_connect(struct fetch *fetch)
 static void sent_whole(struct fetch *fetch)
 {
     fetch->body_sent = true;
-    fetch->since_us = fetch->has_body ? base_clock_mono_us() : fetch->requested_us;
+    if (fetch->phase == PHASE_UPLOAD)
+        fetch_enter_phase(fetch, PHASE_FIRST_BYTE);
     if (fetch->state < FETCH_READ_BODY && !fetch->head_begun)
         fetch_set_deadline(fetch, fetch_timeouts(fetch)->first_byte_ms, LOCAL_FIRST_BYTE_TIMEOUT);
 }
@@ -164,7 +141,8 @@ static enum fetch_state send_head(struct fetch *fetch)
     struct net_piece piece = {fetch->request_head.ptr, fetch->request_head.len, true};
 
     fetch->requested_ms = fetch->worker->loop.now_ms;
-    fetch->requested_us = base_clock_mono_us();
+    fetch->requested_us =
+        fetch_enter_phase(fetch, fetch->has_body ? PHASE_UPLOAD : PHASE_FIRST_BYTE);
     if (net_conn_send(&fetch->conn, &piece, 1) == NET_SENT_FAILED)
         return fetch_fail(fetch, loss(fetch));
     fetch->head_sent = true;
@@ -276,6 +254,7 @@ static enum fetch_state take_interim(struct fetch *fetch)
         request_on_interim(fetch->leader, fetch->head.status, str_of(block.ptr, block.len));
     http1_head_reset(&fetch->head);
     fetch->head_begun = false; /* the final response has not */
+    fetch_enter_phase(fetch, fetch->body_sent ? PHASE_FIRST_BYTE : PHASE_UPLOAD);
     if (fetch->body_sent)
         fetch_set_deadline(fetch, fetch_timeouts(fetch)->first_byte_ms, LOCAL_FIRST_BYTE_TIMEOUT);
     else
@@ -380,15 +359,6 @@ static enum fetch_state parse_head(struct fetch *fetch)
     return fetch->head.status < 200 ? take_interim(fetch) : take_head(fetch);
 }
 
-/* Of the final head or of a 1xx: the last one counts. An answer may begin before its request's body
- * has ended. */
-static void note_first_byte(struct fetch *fetch)
-{
-    fetch->first_byte_us = base_clock_mono_us();
-    fetch->phases.first_byte_us =
-        fetch->body_sent ? elapsed_us(fetch->since_us, fetch->first_byte_us) : 0;
-}
-
 static enum fetch_state read_head(struct fetch *fetch)
 {
     ssize_t n;
@@ -405,7 +375,7 @@ static enum fetch_state read_head(struct fetch *fetch)
         return fetch_fail(fetch, loss(fetch));
     fetch->got_byte = true;
     if (!fetch->head_begun) {
-        note_first_byte(fetch);
+        fetch_enter_phase(fetch, PHASE_BODY);
         fetch->head_begun = true;
         fetch_set_deadline(fetch, fetch_timeouts(fetch)->between_bytes_ms,
                            LOCAL_FIRST_BYTE_TIMEOUT);
@@ -445,15 +415,13 @@ static enum fetch_state complete(struct fetch *fetch)
 {
     bool reusable = fetch->reusable && fetch->body_sent && !fetch->upload_broken &&
                     fetch->conn.bev == NULL && !fetch->conn.peer_closed && !fetch->conn.error;
-    int64_t now_ms = fetch->worker->loop.now_ms, now_us = base_clock_mono_us();
+    int64_t now_ms = fetch->worker->loop.now_ms, now_us = fetch_enter_phase(fetch, PHASES);
 
     fetch_clear_deadline(fetch);
-    fetch->phases.body_us = elapsed_us(fetch->first_byte_us, now_us);
-    histogram_add(&upstream_stats(fetch)->first_byte_us, fetch->phases.first_byte_us);
-    histogram_add(&upstream_stats(fetch)->body_us, fetch->phases.body_us);
+    fetch_count_phases(fetch);
     if (!fetch->freshened)
         cache_fill_complete(fetch->fill, fetch->trailers, now_ms);
-    pool_count_request(fetch->server, false, elapsed_us(fetch->requested_us, now_us));
+    pool_count_request(fetch->server, false, (uint64_t)(now_us - fetch->requested_us));
     if (fetch->close_reason == POOL_CLOSE_ERROR)
         fetch->close_reason = POOL_CLOSE_ORIGIN_CLOSE;
     give_back(fetch, reusable);
@@ -486,32 +454,16 @@ static enum pool_close close_reason(const struct fetch *fetch)
     return fetch->close_reason;
 }
 
-/* What the one who runs Weir should know of; a client that leaves is none of it. */
-static void tell_failure(const struct fetch *fetch)
+/* A server that could not be reached has failed too. */
+static void count_failure(const struct fetch *fetch)
 {
-    static struct log_kind kinds[LOCALS] = {
-#define X(symbol, status, detail, text)                                                            \
-    [LOCAL_##symbol] = {.what = "asking origins: " text, .level = LOG_WARN_LEVEL},
-        LOCAL_TABLE(X)
-#undef X
-    };
-    const struct local_row *row = local_row(fetch->failure);
-    struct str head = fetch->request_head; /* empty when memory was out */
-    const char *line_end = head.len > 0 ? memchr(head.ptr, '\r', head.len) : NULL;
-    size_t line_len = line_end ? (size_t)(line_end - head.ptr) : 0;
-    char follows[32];
+    int64_t now_us = base_clock_mono_us();
 
-    if (fetch->failure == LOCAL_CLIENT_GONE)
-        return;
-    snprintf(follows, sizeof(follows), fetch->head_given ? "the response is cut" : "answered %u",
-             row->status);
-    log_write_paced(&kinds[fetch->failure], fetch->worker->loop.now_ms,
-                    "asking %s of upstream %s, route %s, for request %.*s, \"%.*s\": %s%s%s%s; %s",
-                    fetch_address(fetch), fetch->upstream->name, fetch->route->name,
-                    (int)fetch->request_id.len, fetch->request_id.ptr,
-                    (int)(line_len < LINE_SHOWN ? line_len : LINE_SHOWN), head.ptr, row->text,
-                    fetch->why ? " (" : "", fetch->why ? fetch->why : "", fetch->why ? ")" : "",
-                    follows);
+    if (fetch->head_sent)
+        pool_count_request(fetch->server, true, (uint64_t)(now_us - fetch->requested_us));
+    else if (fetch->failure == LOCAL_CONNECT_FAILED || fetch->failure == LOCAL_CONNECT_TIMEOUT ||
+             fetch->failure == LOCAL_NO_ADDRESS)
+        pool_count_unreachable(fetch->server);
 }
 
 static enum fetch_state fail_or_retry(struct fetch *fetch)
@@ -526,7 +478,6 @@ static enum fetch_state fail_or_retry(struct fetch *fetch)
         fetch->want = POOL_WANT_FRESH;
         fetch->failure = LOCAL_NONE;
         fetch->why = NULL;
-        fetch->since_us = 0;
         fetch->close_reason = POOL_CLOSE_ERROR;
         fetch->head_sent = fetch->head_begun = false;
         fetch->parsed_at = NULL;
@@ -534,10 +485,14 @@ static enum fetch_state fail_or_retry(struct fetch *fetch)
         return FETCH_LEASE;
     }
     row = local_row(fetch->failure);
-    tell_failure(fetch);
-    if (fetch->failure != LOCAL_CLIENT_GONE && fetch->head_sent)
-        pool_count_request(fetch->server, true,
-                           elapsed_us(fetch->requested_us, base_clock_mono_us()));
+    if (fetch->failure == LOCAL_CLIENT_GONE) {
+        fetch->entered &= ~(1u << fetch->phase); /* it was not seen to its end */
+    } else {
+        fetch_tell_failure(fetch);
+        count_failure(fetch);
+    }
+    fetch_enter_phase(fetch, PHASES);
+    fetch_count_phases(fetch);
     cache_fill_abort(fetch->fill, row->status, row->detail);
     end_lease(fetch, close_reason(fetch));
     return FETCH_RELEASE;
@@ -554,44 +509,9 @@ static void free_fetch(struct fetch *fetch)
     worker_session_ended(worker);
 }
 
-/* With the time that a phase has taken so far of which the end is not awaited: that is what was
- * slow. */
-static struct phases phases_by_now(const struct fetch *fetch)
-{
-    struct phases phases = fetch->phases;
-    int64_t now_us = base_clock_mono_us();
-
-    if (phases.body_us)
-        return phases;
-    if (fetch->first_byte_us)
-        phases.body_us = elapsed_us(fetch->first_byte_us, now_us);
-    else if (!fetch->since_us)
-        return phases;
-    else if (fetch->head_sent)
-        phases.first_byte_us = fetch->body_sent ? elapsed_us(fetch->since_us, now_us) : 0;
-    else if (fetch->holds_slot)
-        phases.connect_us += elapsed_us(fetch->since_us, now_us);
-    else
-        phases.queue_us += elapsed_us(fetch->since_us, now_us);
-    return phases;
-}
-
-/* The leader hears of it for the last time. */
-static void report(struct fetch *fetch)
-{
-    struct fetch_report out;
-    struct request *leader = weir_take(&fetch->leader);
-
-    if (!leader)
-        return;
-    out = (struct fetch_report){
-        .retries = fetch->retries, .address = fetch_address(fetch), .phases = phases_by_now(fetch)};
-    request_on_fetch_end(leader, &out);
-}
-
 static enum fetch_state release(struct fetch *fetch)
 {
-    report(fetch);
+    fetch_report(fetch);
     tunnel_free(&fetch->tunnel);
     wheel_cancel(&fetch->worker->loop.wheel, &fetch->deadline);
     if (fetch->mail_posted)
@@ -729,7 +649,7 @@ void fetch_on_tunnel_end(void *owner, uint64_t to_client_bytes)
     struct request *leader = fetch->leader;
 
     weir_check_magic(fetch, FETCH_MAGIC);
-    report(fetch);
+    fetch_report(fetch);
     if (leader)
         request_on_tunnel_end(leader, to_client_bytes);
     fetch->close_reason = POOL_CLOSE_TUNNEL_END;
@@ -752,6 +672,7 @@ static bool prepare_request(struct fetch *fetch, const struct fetch_order *order
 
     fetch->request_head = forward_request(&forward, &fetch->arena);
     fetch->request_id = forward.request_id;
+    memcpy(fetch->trace_id, forward.trace_id, sizeof(fetch->trace_id));
     if (forward.stored) {
         forward.stored = NULL;
         fetch->plain_head = forward_request(&forward, &fetch->arena);
@@ -794,6 +715,7 @@ static void set_up(struct fetch *fetch, struct worker *worker, const struct fetc
                          fields_first(http1_fields(head), FIELD_IDEMPOTENCY_KEY));
     fetch->want = fetch->replayable ? POOL_WANT_ANY : POOL_WANT_SURE;
     fetch->close_reason = POOL_CLOSE_ERROR;
+    fetch->phase = PHASES;
     fetch->conn.fd = -1;
     fetch->head.list = fetch->fields;
     fetch->head.capacity = worker->conf->limits.headers;
@@ -834,7 +756,7 @@ void fetch_leave(struct fetch **taken)
     struct fetch *fetch = weir_take(taken);
 
     weir_check_magic(fetch, FETCH_MAGIC);
-    report(fetch);
+    fetch_report(fetch);
     if (fetch->tunnel || (fetch->has_body && !fetch->body_sent)) {
         fetch->failure = LOCAL_CLIENT_GONE;
         run(fetch);
@@ -845,5 +767,5 @@ void fetch_leave_satisfied(struct fetch **taken)
 {
     (*taken)->satisfied = (*taken)->findable;
     if (!(*taken)->has_body || (*taken)->body_sent)
-        report(weir_take(taken));
+        fetch_report(weir_take(taken));
 }

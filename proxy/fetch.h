@@ -38,6 +38,7 @@ struct fetch {
     struct list_link link; /* in worker->fetches */
     struct wheel_timer deadline;
     enum local deadline_failure;
+    int64_t deadline_after_ms;
     struct mail mail; /* its next turn, after BYTES_PER_WAKE_UP */
     size_t turn;
     bool mail_posted;
@@ -54,12 +55,14 @@ struct fetch {
     unsigned retries;
     int64_t requested_ms;
     struct str request_id; /* the leader's, for log lines; in the arena */
+    char trace_id[TRACE_ID_BYTES];
 
     /* how long it takes, microseconds */
     struct phases phases;
-    int64_t since_us;      /* when the phase began that it is in */
-    int64_t requested_us;  /* when the head was sent */
-    int64_t first_byte_us; /* when the answer began */
+    enum fetch_phase phase;     /* PHASES: in none */
+    unsigned entered;     /* bits of the phases that it came to */
+    int64_t since_us;     /* when the phase began that it is in */
+    int64_t requested_us; /* when the head was sent */
 
     /* request body */
     bool head_sent, body_started, body_sent, upload_broken;
@@ -116,6 +119,7 @@ static inline const char *fetch_address(const struct fetch *fetch)
 static inline void fetch_set_deadline(struct fetch *fetch, int64_t after_ms, enum local failure)
 {
     fetch->deadline_failure = failure;
+    fetch->deadline_after_ms = after_ms;
     wheel_set(&fetch->worker->loop.wheel, &fetch->deadline, fetch->worker->loop.now_ms + after_ms);
 }
 
@@ -134,6 +138,17 @@ static inline struct appender fetch_scratch(const struct fetch *fetch)
 {
     return appender_on(fetch->worker->scratch, fetch->worker->scratch_bytes);
 }
+
+/* ---- fetch_report.c ---- */
+
+/* The phase that it is in ends now, and that one begins (PHASES: none). Returns now, in us. */
+int64_t fetch_enter_phase(struct fetch *fetch, enum fetch_phase phase);
+/* The exchange has ended: its phases go to the upstream's histograms, once. */
+void fetch_count_phases(struct fetch *fetch);
+/* The leader hears of the fetch for the last time. */
+void fetch_report(struct fetch *fetch);
+/* What the one who runs Weir should know of its failure goes to the error log. */
+void fetch_tell_failure(const struct fetch *fetch);
 
 /* ---- fetch_body.c ---- */
 

@@ -196,7 +196,7 @@ struct str forward_request(struct forward *forward, struct arena *arena)
     }
     append_via(&out, head->minor);
     append_forwarded(forward, &out);
-    forward->request_id = trace_append_fields(forward->request, &out);
+    forward->request_id = trace_append_fields(forward->request, &out, forward->trace_id);
     if (forward->stored)
         append_conditions(forward, &out);
     append_connection(head, &out);

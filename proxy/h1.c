@@ -27,7 +27,7 @@
 #define LINGER_BYTES (512 * 1024)
 #define BODY_BYTES_PER_WAKE_UP (1024 * 1024)
 #define LOGGED_BYTES 256 /* at most of a method, a host, a target */
-#define SUBJECT_BYTES (3 * LOGGED_BYTES + TRACE_REQUEST_ID_MOST + 16)
+#define SUBJECT_BYTES (3 * LOGGED_BYTES + TRACE_REQUEST_ID_MOST + TRACE_ID_BYTES + 24)
 
 enum phase {
     IDLE,
@@ -787,6 +787,7 @@ static void append_start(struct appender *out, struct str s)
 static struct str subject_of(struct request *request, char out[SUBJECT_BYTES])
 {
     const struct http1_head *head = request->head;
+    struct request_ids ids = trace_ids(request);
     struct appender text = appender_on(out, SUBJECT_BYTES);
 
     if (head->method_name.len == 0)
@@ -796,7 +797,9 @@ static struct str subject_of(struct request *request, char out[SUBJECT_BYTES])
     append_start(&text, head->authority);
     append_start(&text, head->path_query);
     append_lit(&text, ", request ");
-    append_str(&text, trace_request_id(request));
+    append_str(&text, ids.request_id);
+    append_lit(&text, ", trace ");
+    append_str(&text, ids.trace_id);
     return str_of(text.ptr, text.len);
 }
 

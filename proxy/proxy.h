@@ -132,12 +132,25 @@ struct sink {
 
 /* ==== Requests ==== */
 
-/* How long an exchange with an origin spent on what; 0 where it did not. */
+/* What an exchange with an origin spends its time on: symbol, name. */
+#define PHASE_TABLE(X)                                                                             \
+    X(QUEUE, "queue")           /* waiting for a connection of the pool */                         \
+    X(CONNECT, "connect")       /* every address that is tried counted */                          \
+    X(UPLOAD, "upload")         /* the request's body, as its client and the origin have it */     \
+    X(FIRST_BYTE, "first_byte") /* from the request sent whole to an answer's first byte */        \
+    X(BODY, "body")             /* from then to the answer's end */
+
+enum fetch_phase {
+#define X(symbol, name) PHASE_##symbol,
+    PHASE_TABLE(X)
+#undef X
+    PHASES
+};
+const char *phase_name(enum fetch_phase phase);
+
+/* Every attempt counted; 0 where it did not come to it. */
 struct phases {
-    uint64_t queue_us;      /* waiting for a connection of the pool */
-    uint64_t connect_us;    /* connecting, every address that was tried counted */
-    uint64_t first_byte_us; /* from the request sent whole to the first byte of an answer */
-    uint64_t body_us;       /* from then to the answer's end */
+    uint64_t us[PHASES];
 };
 
 /* What the transport has to say of a request. */
@@ -289,13 +302,12 @@ struct request_ids {
 #define TRACE_REQUEST_ID_MOST 128
 /* Where the client sent none, one of Weir's own stands for both. */
 struct request_ids trace_ids(struct request *request);
-/* For log lines. */
-struct str trace_request_id(struct request *request);
 /* Whether traceparent and tracestate of the client go on as they are. */
 bool trace_is_continued(const struct request *request);
 /* Field lines for the origin: X-Request-ID, and traceparent where Weir starts it. Returns the
  * request's id as it stands in `out`. */
-struct str trace_append_fields(struct request *request, struct appender *out);
+struct str trace_append_fields(struct request *request, struct appender *out,
+                               char id_of_trace[TRACE_ID_BYTES]);
 #define TRACE_FIELDS_BYTES (TRACE_REQUEST_ID_MOST + 96)
 
 /* ==== Fetches ==== */
@@ -355,8 +367,9 @@ struct forward {
     const struct conf_upstream *upstream;
     const struct conf_server *server;
     bool cacheable;
-    struct cache_object *stored; /* adds If-None-Match, If-Modified-Since */
-    struct str request_id;       /* out: lies in the head */
+    struct cache_object *stored;   /* adds If-None-Match, If-Modified-Since */
+    struct str request_id;         /* out: lies in the head */
+    char trace_id[TRACE_ID_BYTES]; /* out */
 };
 struct str forward_request(struct forward *forward, struct arena *arena);
 /* The response's field lines as they are stored and passed on, with Via and Date. False when they
@@ -394,9 +407,10 @@ struct route_stats {
     _Atomic(struct histogram *) latency_us[OUTCOMES];
 };
 
-/* Of origins; a phase that an exchange did not go through to its end is not in its histogram. */
+/* Of origins: one value of an exchange for each phase that it came to, unless its client broke that
+ * off. */
 struct upstream_stats {
-    struct histogram queue_us, connect_us, first_byte_us, body_us;
+    struct histogram phases_us[PHASES];
 };
 
 /* Cells first, and of those that go up together, what happens first in front (figures.c reads them
@@ -436,7 +450,7 @@ struct worker {
     int64_t date_s; /* of date_text */
     char date_text[DATE_BYTES];
     struct access_pen *pen; /* NULL: neither access log nor slow log */
-    uint64_t log_from_us;   /* requests that took so long are told to access_log_write() */
+    int64_t log_from_us;    /* requests that took so long are told to access_log_write() */
     struct mail drain_mail;
     uint64_t id_seed, id_key, id_count; /* of the ids that trace.c makes */
     struct worker_stats stats;
@@ -452,7 +466,7 @@ void worker_drain(struct worker *worker);
 void worker_destroy(struct worker *worker);
 /* Owner thread: a session has ended; when draining, the last one stops the loop. */
 void worker_session_ended(struct worker *worker);
-/* Owner thread: logs, at most once a second, what memory was missing for, and what follows. */
+/* Owner thread: logs, at a pace, what memory was missing for, and what follows. */
 void worker_lacks_memory(struct worker *worker, const char *what);
 int64_t worker_wall_s(void);
 int64_t worker_mono_ms(void);
@@ -474,8 +488,8 @@ struct access_log;
 bool access_log_open(const struct conf *conf, unsigned workers, struct access_log **out);
 /* What a worker writes with; NULL without a log. */
 struct access_pen *access_log_pen(struct access_log *log, unsigned worker);
-/* Least time of a request that any of the logs tells of; UINT64_MAX: none does. */
-uint64_t access_log_from_us(const struct access_log *log);
+/* Least time of a request that any of the logs tells of; INT64_MAX: none does. */
+int64_t access_log_from_us(const struct access_log *log);
 /* With the worker's pen, for a request that took at least that long. */
 void access_log_write(struct worker *worker, struct request *request, int64_t now_us);
 /* Main thread: the files are opened anew, by the writer's thread: what is written from then on is

@@ -579,8 +579,10 @@ static enum request_state await_body(struct request *request)
         cache_reader_view(&request->reader, &view);
         if (view.filled > request->offset || view.phase == CACHE_FILL_COMPLETE)
             return REQUEST_DELIVER;
-        if (view.phase == CACHE_FILL_ABORTED)
+        if (view.phase == CACHE_FILL_ABORTED) {
+            request->detail = view.abort_detail; /* for the log: the head is out */
             return REQUEST_FINISH;
+        }
     } while (!cache_reader_wait(&request->reader));
     return REQUEST_WAIT;
 }
@@ -652,7 +654,7 @@ static enum request_state finish(struct request *request)
     if (cut && !request->client_gone && request->head_sent && !request->tunnel_ended)
         cell_add(&request->worker->stats.cut, 1);
     count(request, now_us);
-    if ((uint64_t)(now_us - request->started_us) >= request->worker->log_from_us)
+    if (now_us - request->started_us >= request->worker->log_from_us)
         access_log_write(request->worker, request, now_us);
     if (request->sink)
         request->sink->ops->done(request->sink, cut);
@@ -720,15 +722,16 @@ static void on_wait_due(struct wheel_timer *timer, int64_t now_ms)
     static struct log_kind kind = {.level = LOG_WARN_LEVEL,
                                    .what = "waiting for other requests' answers"};
     struct request *request = weir_container(timer, struct request, wait_deadline);
-    struct str id;
+    struct request_ids ids;
 
     weir_check_magic(request, REQUEST_MAGIC);
     weir_assert(request->state == REQUEST_AWAIT_HEAD);
-    id = trace_request_id(request);
+    ids = trace_ids(request);
     log_write_paced(&kind, now_ms,
                     "waiting for another request's answer from upstream %s, route %s, for request "
-                    "%.*s: none came in time; answered 504",
-                    request->route->upstream->name, request->route->name, (int)id.len, id.ptr);
+                    "%.*s, trace %.*s: none came in time; answered 504",
+                    request->route->upstream->name, request->route->name, (int)ids.request_id.len,
+                    ids.request_id.ptr, (int)ids.trace_id.len, ids.trace_id.ptr);
     leave_source(request);
     divert(request, answer_local(request, LOCAL_COALESCE_TIMEOUT));
 }

@@ -158,17 +158,13 @@ struct request_ids trace_ids(struct request *request)
     };
 }
 
-struct str trace_request_id(struct request *request)
-{
-    return trace_ids(request).request_id;
-}
-
 bool trace_is_continued(const struct request *request)
 {
     return look(request).traceparent != NULL;
 }
 
-struct str trace_append_fields(struct request *request, struct appender *out)
+struct str trace_append_fields(struct request *request, struct appender *out,
+                               char id_of_trace[TRACE_ID_BYTES])
 {
     struct sent sent = look(request);
     struct str id = sent.request_id ? field_value(sent.request_id) : made_id(request);
@@ -177,10 +173,13 @@ struct str trace_append_fields(struct request *request, struct appender *out)
     append_str(out, id);
     id.ptr = out->ptr + out->len - id.len;
     append_lit(out, "\r\n");
-    if (sent.traceparent)
+    if (sent.traceparent) {
+        memcpy(id_of_trace, sent.traceparent->value + TRACE_ID_AT, TRACE_ID_BYTES);
         return id;
+    }
+    memcpy(id_of_trace, made_id(request).ptr, TRACE_ID_BYTES);
     append_lit(out, "traceparent: 00-");
-    append_str(out, made_id(request));
+    append(out, id_of_trace, TRACE_ID_BYTES);
     append_lit(out, "-");
     append(out, request->made_id + PARENT_ID_BYTES, PARENT_ID_BYTES);
     append_lit(out, "-01\r\n"); /* sampled: this request is in a log (§3.2.2.5.1) */

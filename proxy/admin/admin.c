@@ -140,6 +140,7 @@ static const struct endpoint endpoints[] = {
     {"/healthz", GET_AND_HEAD, true, reply_health},
     {"/readyz", GET_AND_HEAD, true, reply_health},
     {"/purge", POST, false, admin_purge},
+    {"/debug/pprof", GET_AND_HEAD, false, admin_pprof_index},
     {"/debug/pprof/", GET_AND_HEAD, false, admin_pprof_index},
     {"/debug/pprof/profile", GET, false, admin_pprof_profile},
     {"/debug/pprof/heap", GET, false, admin_pprof_heap},
@@ -178,12 +179,16 @@ static bool pass_guard(const struct admin *admin, struct evhttp_request *req)
     struct evhttp_connection *connection = evhttp_request_get_connection(req);
 
     if (token) {
-        if (admin_token_matches(evhttp_find_header(fields, "Authorization"), token))
+        const char *sent = evhttp_find_header(fields, "Authorization");
+
+        if (admin_token_matches(sent, token))
             return true;
         evhttp_add_header(evhttp_request_get_output_headers(req), "WWW-Authenticate",
                           "Bearer realm=\"weir\"");
-        admin_reply_error(req, 401,
-                          "send the token of admin.token_file as Authorization: Bearer TOKEN");
+        admin_reply_error(
+            req, 401,
+            sent ? "this is not the token of admin.token_file"
+                 : "send the token of admin.token_file as Authorization: Bearer TOKEN");
         return false;
     }
     if (!connection || !admin_peer_is_local(evhttp_connection_get_addr(connection))) {
@@ -354,6 +359,8 @@ void admin_close(struct admin **admin)
     if (!gone)
         return;
     weir_check_magic(gone, ADMIN_MAGIC);
+    if (gone->http) /* the last turn of the loop in admin_pprof_free() serves no other requests */
+        evhttp_set_gencb(gone->http, NULL, NULL);
     admin_clock_free(&gone->clock);
     admin_pprof_free(&gone->pprof);
     if (gone->resume)

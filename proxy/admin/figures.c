@@ -40,11 +40,12 @@ static const struct figure total_rows[] = {
 
     SUM("requests.total", "weir_requests_total", OF(finished)),
     NUMBER("requests.in_flight", "weir_requests_in_flight", NULL, OF(in_flight), "Requests begun and not finished."),
-    NUMBER("requests.status.1xx", "weir_responses_total", "class=\"1xx\"", ROW(status, 1), "Finished requests by class of the final status; 1xx ended in a tunnel."),
+    NUMBER("requests.status.1xx", "weir_responses_total", "class=\"1xx\"", ROW(status, 1), "Finished requests by class of the final status; 1xx ended in a tunnel, none was sent none."),
     NUMBER("requests.status.2xx", "weir_responses_total", "class=\"2xx\"", ROW(status, 2), NULL),
     NUMBER("requests.status.3xx", "weir_responses_total", "class=\"3xx\"", ROW(status, 3), NULL),
     NUMBER("requests.status.4xx", "weir_responses_total", "class=\"4xx\"", ROW(status, 4), NULL),
     NUMBER("requests.status.5xx", "weir_responses_total", "class=\"5xx\"", ROW(status, 5), NULL),
+    NUMBER("requests.status.none", "weir_responses_total", "class=\"none\"", ROW(status, 0), NULL),
     NUMBER("requests.interim", "weir_responses_interim_total", NULL, CELL(interim), "1xx responses passed on."),
     NUMBER("requests.client_gone", "weir_requests_client_gone_total", NULL, CELL(client_gone), "Requests whose client left before the end."),
     NUMBER("requests.cut", "weir_responses_cut_total", NULL, CELL(cut), "Responses broken off in the middle, because the origin's broke."),
@@ -159,12 +160,6 @@ const struct figures total_figures = {total_rows, weir_count(total_rows)};
 const struct figures route_figures = {route_rows, weir_count(route_rows)};
 const struct figures server_figures = {server_rows, weir_count(server_rows)};
 
-const struct phase phases[PHASES] = {
-#define X(member, name) {name, offsetof(struct upstream_stats, member)},
-    PHASE_TABLE(X)
-#undef X
-};
-
 /* ---- totals ---- */
 
 _Static_assert(sizeof(cell) == sizeof(uint64_t), "sums are laid out as the cells are");
@@ -260,12 +255,9 @@ void route_read(const struct weir *weir, unsigned route, struct route_totals *ou
         out->requests += cell_read(&weir->workers[i].stats.routes[route].requests);
 }
 
-void phase_add_latency(const struct weir *weir, unsigned upstream, unsigned phase,
+void phase_add_latency(const struct weir *weir, unsigned upstream, enum fetch_phase phase,
                        struct histogram *into)
 {
-    for (unsigned i = 0; i < weir->workers_count; i++) {
-        const char *stats = (const char *)&weir->workers[i].stats.upstreams[upstream];
-
-        histogram_merge(into, (const struct histogram *)(stats + phases[phase].offset));
-    }
+    for (unsigned i = 0; i < weir->workers_count; i++)
+        histogram_merge(into, &weir->workers[i].stats.upstreams[upstream].phases_us[phase]);
 }

@@ -103,21 +103,8 @@ extern const struct figures server_figures; /* of struct pool_server_stats */
 
 /* ---- an upstream ---- */
 
-/* What exchanges spend their time on: member of upstream_stats, name. */
-#define PHASE_TABLE(X)                                                                             \
-    X(queue_us, "queue")                                                                           \
-    X(connect_us, "connect")                                                                       \
-    X(first_byte_us, "first_byte")                                                                 \
-    X(body_us, "body")
-
-struct phase {
-    const char *name;
-    size_t offset;
-};
-#define PHASES 4
-extern const struct phase phases[PHASES];
 /* Adds the latencies of a phase, in microseconds, to into's. */
-void phase_add_latency(const struct weir *weir, unsigned upstream, unsigned phase,
+void phase_add_latency(const struct weir *weir, unsigned upstream, enum fetch_phase phase,
                        struct histogram *into);
 
 #endif

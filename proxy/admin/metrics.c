@@ -326,8 +326,8 @@ static bool write_phases(struct scrape *scrape, unsigned item)
         return true;
     name = escape(conf->upstreams[upstream].name);
     scrape->failed |= !name;
-    labels =
-        make_labels(scrape, "upstream=\"%s\",phase=\"%s\"", name ? name : "", phases[phase].name);
+    labels = make_labels(scrape, "upstream=\"%s\",phase=\"%s\"", name ? name : "",
+                         phase_name((enum fetch_phase)phase));
     put_histogram(scrape, "weir_origin_phase_duration_seconds", labels ? labels : "");
     free(name);
     free(labels);

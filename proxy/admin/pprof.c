@@ -66,7 +66,7 @@ static bool read_parameter(struct evhttp_request *req, struct parameter *list, s
         if (to->given || !str_to_u64(str_from(from->value), to->most, &to->value) ||
             to->value < to->least) {
             admin_reply_error(req, 400,
-                              "%s must be given once, a number from %" PRIu64 " to %" PRIu64,
+                              "%s must be a number from %" PRIu64 " to %" PRIu64 ", given once",
                               to->name, to->least, to->most);
             return false;
         }
@@ -308,7 +308,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     weir_check_magic(pprof, PPROF_MAGIC);
     if (base_clock_mono_us() >= pprof->ends_us || has_left(pprof->pending) ||
-        atomic_load(&pprof->weir->phase) == WEIR_DRAINING || fstat(pprof->fd, &stat) != 0 ||
+        atomic_load(&pprof->weir->phase) >= WEIR_DRAINING || fstat(pprof->fd, &stat) != 0 ||
         stat.st_size > FILE_MOST / 2)
         finish(pprof);
 }
@@ -329,7 +329,7 @@ static void start_cpu(struct admin *admin, struct evhttp_request *req, enum form
                           (int)((pprof->ends_us - base_clock_mono_us()) / 1000000) + 1);
         return;
     }
-    if (atomic_load(&admin->weir->phase) == WEIR_DRAINING) {
+    if (atomic_load(&admin->weir->phase) >= WEIR_DRAINING) {
         admin_reply_error(req, 503, "weir is stopping");
         return;
     }

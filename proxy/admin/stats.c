@@ -119,8 +119,8 @@ static json_t *phases_of(const struct weir *weir, unsigned upstream)
     for (unsigned p = 0; p < PHASES; p++) {
         struct histogram h = {0};
 
-        phase_add_latency(weir, upstream, p, &h);
-        put(out, phases[p].name, latency(&h));
+        phase_add_latency(weir, upstream, (enum fetch_phase)p, &h);
+        put(out, phase_name((enum fetch_phase)p), latency(&h));
     }
     return out;
 }

@@ -57,6 +57,8 @@ def test_the_smallest_useful_file(start):
     ("workers: 2", "workers: 2\nworkers: 3", 2, 1, "workers"),
     ("workers: 2", "access_log: {format: xml}", 1, 22, "xml"),
     ("workers: 2", "error_log: {level: loud}", 1, 20, "loud"),
+    ("workers: 2", "access_log: {path: /nonexistent/a.log, format: json}", 1, 20, "folder"),
+    ("workers: 2", "slow_log: {path: /tmp}", 1, 18, "folder"),
     ("upstream: api", "upstream: apo", 8, 15, "apo"),
     ("  - upstream: api", "  - path: /x", 8, 5, "upstream"),
     ("http://127.0.0.1:9000", "ftp://127.0.0.1:9000", 6, 15, "ftp"),

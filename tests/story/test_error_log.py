@@ -4,8 +4,9 @@ import re
 
 from weirtest import free_port, held, ms, raw, respond, stopping_at_once, wait_for
 
-ASKING = re.compile(r"^\S+ (\S+) asking (\S+) of upstream up, route (\S+), for request (\S+), \"(.*?)\": (.*?); "
+ASKING = re.compile(r"^\S+ (\S+) asking (\S+) of upstream up, route (\S+), for request (\S+), trace ([0-9a-f]{32}), \"(.*?)\": (.*?); "
                     r"(answered \d+|the response is cut)(?:; (\d+) such lines were held back before)?$", re.M)
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 TOLD = re.compile(r"^\S+ warn asking origins: [^:]*: (\d+) such lines were held back before$", re.M)
 
 
@@ -14,12 +15,12 @@ def the_line(weir):
 
 
 def expect(weir, origin, status, text):
-    response = weir.get("/a?b", [("X-Request-ID", "mine-1")])
+    response = weir.get("/a?b", [("X-Request-ID", "mine-1"), ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")])
     assert response.status == status
     line = the_line(weir)
     address = origin if isinstance(origin, str) else origin.address
-    assert line.groups()[:5] == ("warn", address, "*/", "mine-1", "GET /a?b HTTP/1.1")
-    assert line[6] == text and line[7] == f"answered {status}"
+    assert line.groups()[:6] == ("warn", address, "*/", "mine-1", TRACE, "GET /a?b HTTP/1.1")
+    assert line[7] == text and line[8] == f"answered {status}"
 
 
 def test_an_origin_that_refuses(start):
@@ -30,7 +31,7 @@ def test_an_origin_that_refuses(start):
 def test_an_origin_that_does_not_answer(start):
     origin = start.origin(lambda request, connection: connection.wait_closed())
     weir = start.weir(origin, timeouts={"first_byte": ms(100)})
-    expect(weir, origin, 504, "the origin did not answer in time")
+    expect(weir, origin, 504, f"the origin did not answer in time (upstreams.up.timeouts.first_byte: {ms(100).replace('ms', ' ms')})")
 
 
 def test_an_origin_that_closes(start):
@@ -42,7 +43,7 @@ def test_an_origin_that_does_not_speak_http(start):
     origin = start.origin(raw(b"rubbish\r\n\r\n"))
     weir = start.weir(origin)
     assert weir.get("/a").status == 502
-    assert re.fullmatch(r"the origin's answer is not valid HTTP \(.+\)", the_line(weir)[6])
+    assert re.fullmatch(r"the origin's answer is not valid HTTP \(.+\)", the_line(weir)[7])
 
 
 def test_a_body_that_ends_early(start):
@@ -50,7 +51,7 @@ def test_a_body_that_ends_early(start):
     weir = start.weir(origin)
     assert weir.get("/a").end == "early"
     line = the_line(weir)
-    assert line[6] == "the origin's answer ended early" and line[7] == "the response is cut"
+    assert line[7] == "the origin's answer ended early" and line[8] == "the response is cut"
 
 
 def test_a_queue_that_is_full(start):
@@ -62,7 +63,7 @@ def test_a_queue_that_is_full(start):
     first.request("GET", "/first")
     origin.wait_requests(1)
     assert weir.get("/second").status == 503
-    assert the_line(weir)[6] == "too many requests wait for this origin"
+    assert the_line(weir)[7] == "too many requests wait for this origin (upstreams.up.pool.queue: 0)"
     gate.open()
     assert first.read_response().status == 200
 
@@ -84,7 +85,7 @@ def total(weir):
     """How many failures the lines tell of, and how many lines there are."""
     lines = ASKING.findall(weir.stderr())
     sums = [int(number) for number in TOLD.findall(weir.stderr())]
-    return len(lines) + sum(int(line[7] or 0) for line in lines) + sum(sums), len(lines) + len(sums)
+    return len(lines) + sum(int(line[8] or 0) for line in lines) + sum(sums), len(lines) + len(sums)
 
 
 def fail_often(weir, times):

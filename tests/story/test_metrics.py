@@ -119,7 +119,7 @@ TABLE = [
     (r"workers", plain("weir_workers")),
     (r"requests\.total", lambda m, *_: (m.sum("weir_requests_total"), 1)),
     (r"requests\.in_flight", plain("weir_requests_in_flight")),
-    (r"requests\.status\.(...)", lambda m, _, status: (m.get("weir_responses_total", **{"class": status}), 1)),
+    (r"requests\.status\.(\w+)", lambda m, _, status: (m.get("weir_responses_total", **{"class": status}), 1)),
     (r"requests\.interim", plain("weir_responses_interim_total")),
     (r"requests\.client_gone", plain("weir_requests_client_gone_total")),
     (r"requests\.cut", plain("weir_responses_cut_total")),

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import threading
 
 from weirtest import cacheable, respond, raw, wait_for
 
@@ -84,48 +83,3 @@ def test_not_in_other_responses(start):
     _, weir, _ = logged(start, cacheable(b"x"))
     for _ in range(2):
         assert not weir.get("/a", [("X-Request-ID", "mine")]).has("X-Request-ID")
-
-
-def test_phases_of_a_miss_and_a_hit(start):
-    origin, weir, path = logged(start, cacheable(b"x"))
-    for _ in range(2):
-        weir.get("/a")
-    lines = by("cache", path, 2)
-    miss, hit = lines["miss"], lines["hit"]
-    assert miss["connect_us"] > 0 and miss["first_byte_us"] > 0
-    assert miss["queue_us"] == 0
-    spent = sum(miss[f"{phase}_us"] for phase in ("queue", "connect", "first_byte", "body"))
-    assert spent <= miss["total_us"] + 1
-    assert all(hit[f"{phase}_us"] == 0 for phase in ("queue", "connect", "first_byte", "body"))
-    phases = weir.stats()["upstreams"]["up"]["phases_us"]
-    assert {name: row["count"] for name, row in phases.items()} == \
-        {"queue": 1, "connect": 1, "first_byte": 1, "body": 1}
-    weir.get("/b")
-    wait_for("the second exchange", lambda: weir.stats()["upstreams"]["up"]["phases_us"]["body"]["count"] == 2)
-    phases = weir.stats()["upstreams"]["up"]["phases_us"]
-    assert phases["connect"]["count"] == 1 and phases["first_byte"]["count"] == 2
-
-
-def test_time_in_the_queue_is_a_phase_of_its_own(start):
-    """One connection: the second request waits for the first one's answer."""
-    path = os.path.join(start.folder, "access.log")
-
-    def script(request, connection):
-        if request.target == "/first":
-            gate.wait()
-        respond(200, b"x")(request, connection)
-    origin = start.origin(script)
-    gate = origin.gate()
-    weir = start.weir(origin, pool={"max_connections": 1}, access_log={"path": path, "format": "json"})
-    first = threading.Thread(target=weir.get, args=("/first",))
-    first.start()
-    gate.wait_reached()
-    second = weir.client()
-    second.request("GET", "/second")
-    wait_for("the second request in the queue", lambda: weir.stats()["upstreams"]["up"]["queued"] == 1)
-    gate.open()
-    second.read_response()
-    first.join()
-    by_target = by("target", path, 2)
-    assert by_target["/second"]["queue_us"] > 0 and by_target["/second"]["connect_us"] == 0
-    assert by_target["/first"]["queue_us"] == 0

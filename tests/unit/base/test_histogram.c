@@ -30,7 +30,7 @@ static const double shares[] = {0, 0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99,
 
 static void assert_near(uint64_t value, uint64_t exact)
 {
-    if (value < exact || (double)(value - exact) > 0.032 * (double)exact)
+    if (fabs((double)value - (double)exact) > 0.016 * (double)exact)
         fail_msg("%llu for %llu", (unsigned long long)value, (unsigned long long)exact);
 }
 

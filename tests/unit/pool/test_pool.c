@@ -57,13 +57,6 @@ static void test_counters(void **state)
     assert_int_equal(cell_read(&latency.max), 300);
 }
 
-static void test_names_of_reasons(void **state)
-{
-    (void)state;
-    assert_string_equal(pool_close_name(POOL_CLOSE_ORIGIN_CLOSE), "origin_close");
-    assert_string_equal(pool_close_name(POOL_CLOSE_SHUTDOWN), "shutdown");
-}
-
 /* ---- random runs ---------------------------------------------------------------------------- */
 
 #define CLIENTS 12
@@ -335,7 +328,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_servers_in_turn),
         TEST(test_counters),
-        cmocka_unit_test(test_names_of_reasons),
         TEST(test_random_steps),
         TEST(test_random_steps_on_four_threads),
     };

@@ -24,7 +24,7 @@ static struct access_entry usual(void)
         .sent_bytes = 5,
         .ttl_s = 29,
         .upstream_address = "10.0.0.5:9000",
-        .phases = {.queue_us = 2, .connect_us = 3, .first_byte_us = 5, .body_us = 7},
+        .phases = {{2, 3, 4, 5, 7}},
         .retries = 1,
         .wait_us = 11,
         .client_us = 13,
@@ -73,7 +73,8 @@ static void test_combined(void **state)
     "\"host\":\"example.test\",\"target\":\"/"                                                     \
     "a?b=c\",\"status\":200,\"bytes\":5,\"ended\":\"whole\","                                      \
     "\"cache\":\"hit\",\"reason\":\"uri-miss\",\"ttl\":29,\"route\":\"example.test/\","            \
-    "\"upstream\":\"10.0.0.5:9000\",\"queue_us\":2,\"connect_us\":3,\"first_byte_us\":5,"          \
+    "\"upstream\":\"10.0.0.5:9000\",\"queue_us\":2,\"connect_us\":3,\"upload_us\":4,\"first_byte_" \
+    "us\":5,"                                                                                      \
     "\"body_us\":7,\"total_us\":41,\"retries\":1,\"request_id\":\"an-id\","                        \
     "\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\",\"user_agent\":\"agent\","                  \
     "\"referer\":\"http://x/?y\",\"version\":\"HTTP/1.1\""
@@ -93,8 +94,9 @@ static void test_no_phases(void **state)
     (void)state;
     request.phases = (struct phases){0};
     write_line(CONF_LOG_JSON, &entry);
-    assert_non_null(strstr(line, ",\"queue_us\":0,\"connect_us\":0,\"first_byte_us\":0,"
-                                 "\"body_us\":0,\"total_us\":41,"));
+    assert_non_null(strstr(line,
+                           ",\"queue_us\":0,\"connect_us\":0,\"upload_us\":0,\"first_byte_us\":0,"
+                           "\"body_us\":0,\"total_us\":41,"));
 }
 
 static void test_slow_lines_tell_more(void **state)
@@ -169,7 +171,7 @@ static void test_the_longest_line_has_room(void **state)
     head.method_name = str_of(nasty, len);
     entry.reason = str_of(nasty, 256);
     memset(request.upstream_address, 1, sizeof(request.upstream_address) - 1);
-    request.phases = (struct phases){UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    request.phases = (struct phases){{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
     request.sent_bytes = request.wait_us = request.client_us = entry.total_us = UINT64_MAX;
     entry.time = access_format_time(CONF_LOG_JSON, 1700000000, time_text);
     json = access_format_slow_line(&entry, line);

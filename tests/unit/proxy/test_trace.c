@@ -66,26 +66,26 @@ static void a_good_request_id_is_kept(void **state)
     for (unsigned i = 0; i < 2; i++) {
         ask();
         add(FIELD_X_REQUEST_ID, str_from(good[i]));
-        assert_text(trace_request_id(&request), good[i]);
+        assert_text(trace_ids(&request).request_id, good[i]);
     }
     ask();
     add(FIELD_X_REQUEST_ID, str_of(longest, TRACE_REQUEST_ID_MOST));
-    assert_ptr_equal(trace_request_id(&request).ptr, longest);
+    assert_ptr_equal(trace_ids(&request).request_id.ptr, longest);
     for (unsigned i = 0; i < weir_count(bad); i++) {
         ask();
         add(FIELD_X_REQUEST_ID, str_from(bad[i]));
-        assert_made(trace_request_id(&request));
+        assert_made(trace_ids(&request).request_id);
     }
     ask();
     add(FIELD_X_REQUEST_ID, str_from(good[2])); /* bytes that are not ASCII */
-    assert_made(trace_request_id(&request));
+    assert_made(trace_ids(&request).request_id);
     ask();
     add(FIELD_X_REQUEST_ID, str_of(longest, sizeof(longest)));
-    assert_made(trace_request_id(&request));
+    assert_made(trace_ids(&request).request_id);
     ask();
     add(FIELD_X_REQUEST_ID, STR("one"));
     add(FIELD_X_REQUEST_ID, STR("two"));
-    assert_made(trace_request_id(&request));
+    assert_made(trace_ids(&request).request_id);
 }
 
 static void made_ids_are_stable_and_differ(void **state)
@@ -95,19 +95,19 @@ static void made_ids_are_stable_and_differ(void **state)
 
     (void)state;
     ask();
-    memcpy(first, trace_request_id(&request).ptr, sizeof(first));
-    assert_memory_equal(trace_request_id(&request).ptr, first, sizeof(first));
+    memcpy(first, trace_ids(&request).request_id.ptr, sizeof(first));
+    assert_memory_equal(trace_ids(&request).request_id.ptr, first, sizeof(first));
     assert_memory_equal(trace_ids(&request).trace_id.ptr, first, sizeof(first));
     for (unsigned i = 0; i < 1000; i++) {
         ask();
-        assert_made(trace_request_id(&request));
-        assert_memory_not_equal(trace_request_id(&request).ptr, first, sizeof(first));
+        assert_made(trace_ids(&request).request_id);
+        assert_memory_not_equal(trace_ids(&request).request_id.ptr, first, sizeof(first));
     }
     memset(&other, 0, sizeof(other));
     trace_seed(&other);
     ask();
     request.worker = &other;
-    assert_memory_not_equal(trace_request_id(&request).ptr, first, sizeof(first));
+    assert_memory_not_equal(trace_ids(&request).request_id.ptr, first, sizeof(first));
 }
 
 static void a_good_traceparent_goes_on(void **state)
@@ -118,15 +118,16 @@ static void a_good_traceparent_goes_on(void **state)
 
     (void)state;
     for (unsigned i = 0; i < weir_count(good); i++) {
-        char bytes[256];
+        char bytes[256], trace[TRACE_ID_BYTES];
         struct appender out = appender_on(bytes, sizeof(bytes));
 
         ask();
         add(FIELD_TRACEPARENT, str_from(good[i]));
         assert_true(trace_is_continued(&request));
         assert_text(trace_ids(&request).trace_id, TRACE);
-        trace_append_fields(&request, &out);
+        trace_append_fields(&request, &out, trace);
         assert_null(memmem(out.ptr, out.len, "traceparent", 11));
+        assert_memory_equal(trace, TRACE, TRACE_ID_BYTES);
     }
 }
 
@@ -168,7 +169,7 @@ static void a_bad_traceparent_is_replaced(void **state)
 
 static void what_is_started_is_well_formed(void **state)
 {
-    char bytes[TRACE_FIELDS_BYTES], longest[TRACE_REQUEST_ID_MOST];
+    char bytes[TRACE_FIELDS_BYTES], longest[TRACE_REQUEST_ID_MOST], trace[TRACE_ID_BYTES];
     struct appender out = appender_on(bytes, sizeof(bytes));
     struct str id, value;
     const char *at;
@@ -177,7 +178,7 @@ static void what_is_started_is_well_formed(void **state)
     memset(longest, 'x', sizeof(longest));
     ask();
     add(FIELD_X_REQUEST_ID, str_of(longest, sizeof(longest)));
-    id = trace_append_fields(&request, &out);
+    id = trace_append_fields(&request, &out, trace);
     assert_false(out.overflow);
     assert_memory_equal(out.ptr, "X-Request-ID: ", 14);
     assert_ptr_equal(id.ptr, out.ptr + 14);
@@ -188,6 +189,7 @@ static void what_is_started_is_well_formed(void **state)
     assert_memory_equal(value.ptr + 55, "\r\n", 2);
     assert_ptr_equal(value.ptr + 57, out.ptr + out.len);
     assert_memory_equal(value.ptr + 3, trace_ids(&request).trace_id.ptr, 32);
+    assert_memory_equal(value.ptr + 3, trace, 32);
 
     ask(); /* what Weir starts, another Weir goes on with */
     add(FIELD_TRACEPARENT, value);

@@ -148,6 +148,8 @@ def main():
         print(f"{number:9} accepted by Weir, tolerated: {name}")
     laxer = sum(number for name, number in counts.items() if name.startswith(("weir-laxer/", "weir-misreads/")))
     print(f"seed {arguments.seed}, {arguments.messages} messages; accepted or read otherwise than RFC 9112 lets it: {laxer}")
+    if unknown:
+        print("classes that are not known: docs/http1.md says what their names mean, and where a new one is to be entered")
     print(f"{arguments.messages - unknown} passed, {unknown} failed")
     return 1 if unknown else 0
 

@@ -41,8 +41,8 @@ CLIENT = {
 
 
 # Lines of the error log about one request: its id, what went wrong, what followed.
-ABOUT = re.compile(r" (?:asking .*?|waiting for another .*?) for request (\S+?)(?:, \"[^\"]*\")?: (.*?)(?: \(.*\))?; "
-                   r"(?:answered (\d+)|the response is cut)$")
+ABOUT = re.compile(r" (?:asking .*?|waiting for another .*?) for request (\S+?)(?:, trace [0-9a-f]{32})?(?:, \"[^\"]*\")?: "
+                   r"(.*?)(?: \(.*\))?; (?:answered (\d+)|the response is cut)$")
 DETAILS = {
     "the origin closed the connection without an answer": "origin-closed",
     "the origin's answer is not valid HTTP": "origin-malformed",

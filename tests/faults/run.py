@@ -311,10 +311,18 @@ def show(run, clients, origin):
           f"status {dict(sorted(clients.statuses.items()))}; origin {dict(origin.done)}")
 
 
+def positive_seconds(text):
+    """Of an argument."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--weir", default=weirtest.binary(), help="the program")
-    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--seconds", type=positive_seconds, default=300)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--clients", type=int, default=80)
     parser.add_argument("--inject", type=int, default=0, metavar="FAILURES", help="let so many calls of Weir fail")

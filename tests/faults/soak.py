@@ -7,7 +7,8 @@
 Beside what run.py checks: resident memory is flat once the cache is full; every gauge goes back to zero; and every error (a
 status of 400 and above in an answer or in the access log, a broken response, a line of the error log) is matched with a fault
 that the origin or a client was told to make. Heap profiles from after the warm-up and from the end are compared where Weir has
-them. The last line is the verdict; exit status 0 or 1. With a sanitizer's build there is no slope of memory.
+them. The last line is the verdict; exit status 0 or 1, or 2 for wrong arguments. A run below half a minute and a sanitizer's build
+have no slope of memory: the verdict says so.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import os
 import random
 import re
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -322,11 +324,11 @@ def profile_lines(soak, binary):
     command = [go, "tool", "pprof", "-top", "-base", paths[0], binary, paths[1]]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
                           env=os.environ | {"PPROF_TMPDIR": soak.folder})
-    return [" ".join(command[1:]), *done.stdout.splitlines()[:PROFILE_LINES]]
+    return [shlex.join(["go", *command[1:]]), *done.stdout.splitlines()[:PROFILE_LINES]]
 
 
 def show(soak, clients, origin, binary):
-    """The whole report; true when the run has passed."""
+    """The whole report. Returns why the run has failed (a list), and what the verdict adds where it has not."""
     memory, grows = memory_lines(soak)
     requests, cache = soak.last["requests"], soak.last["cache"]
     errors = [f"{count} × {what}: {reason}" for (what, reason), count in sorted(soak.explained.items())]
@@ -348,13 +350,14 @@ def show(soak, clients, origin, binary):
         print(f"{name:8}" + ("\n" + 8 * " ").join(lines))
     why = ["resident memory grows"] if grows else []
     why += [f"{len(soak.unexplained)} unexplained errors"] if soak.unexplained else []
-    return why
+    return why, f", memory {memory[0]}" if memory[0].startswith("not judged") else ""
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--weir", default=weirtest.binary(), help="the program")
-    parser.add_argument("--seconds", type=float, default=float(os.environ.get("SOAK_SECONDS") or SECONDS))
+    parser.add_argument("--seconds", type=run.positive_seconds, default=os.environ.get("SOAK_SECONDS") or SECONDS,
+                        help=f"by default SOAK_SECONDS of the environment, or {SECONDS}")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--clients", type=int, default=80)
     parser.add_argument("--keep", metavar="FOLDER", help="put profiles and the error log there (else: a temporary folder, kept "
@@ -378,12 +381,12 @@ def main():
         print(f"what weir has written is in {folder}\nVERDICT failed with seed {arguments.seed}: {soak.failure}")
         return 1
     soak.finish(weir)
-    why = show(soak, clients, origin, arguments.weir)
+    why, unjudged = show(soak, clients, origin, arguments.weir)
     if not why and not arguments.keep and not os.path.exists(os.path.join(folder, "heap.end")):
         shutil.rmtree(folder)
     else:
         print(f"what weir has written is in {folder}")
-    print("VERDICT " + ("failed: " + ", ".join(why) if why else "passed"))
+    print("VERDICT " + ("failed: " + ", ".join(why) if why else "passed" + unjudged))
     return 1 if why else 0
 
 

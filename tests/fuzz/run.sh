@@ -14,12 +14,27 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 seconds=${FUZZ_SECONDS:-}
+mapfile -t known < <(sed -n 's/^    X(\([a-z0-9_]*\)).*/\1/p' "$here/fuzz.h")
+targets=("$@")
+[ "${#targets[@]}" -gt 0 ] || targets=("${known[@]}")
+for name in "${targets[@]}"; do
+    if [[ " ${known[*]} " != *" $name "* ]]; then
+        echo "$0: there is no target \"$name\"; known are: ${known[*]}" >&2
+        exit 1
+    fi
+done
+if [ -n "$seconds" ] && [[ ! $seconds =~ ^[1-9][0-9]*$ ]]; then
+    echo "$0: FUZZ_SECONDS is \"$seconds\": give a whole number of seconds, at least 1" >&2
+    exit 1
+fi
+
 seed=${FUZZ_SEED:-$((RANDOM * 32768 + RANDOM + 1))}
 work=$(mktemp -d "${TMPDIR:-/tmp}/weir-fuzz.XXXXXX")
 trap '[ -e "$work/keep" ] || rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 build=${FUZZ_BUILD:-$work/build}
 
+echo "building $build/fuzz with ${FUZZ_CC:-clang}" >&2
 MAKEFLAGS='' make -s -f "$here/build.mk" OUT="$build" CLANG="${FUZZ_CC:-clang}" -j"$(nproc)"
 
 # fuzz NAME: one target, its output in a log.
@@ -39,8 +54,6 @@ fuzz() {
 
 passed=0
 failed=0
-targets=("$@")
-[ "${#targets[@]}" -gt 0 ] || mapfile -t targets < <(env -u FUZZ_TARGET "$build/fuzz")
 for name in "${targets[@]}"; do
     if fuzz "$name"; then
         executed=$(sed -n 's/^stat::number_of_executed_units: //p' "$work/$name.log")

@@ -41,11 +41,9 @@ static const char *find_wrong_log_path(struct str path)
     const char *slash = memrchr(path.ptr, '/', path.len);
     char folder[PATH_MAX];
     struct stat found;
-    if (path.len >= sizeof(folder))
-        return "this path is too long";
     if (stat(path.ptr, &found) == 0)
         return S_ISDIR(found.st_mode) ? "this is a folder; name a file in it" : NULL;
-    if (!slash || slash == path.ptr)
+    if (!slash || slash == path.ptr || path.len >= sizeof(folder))
         return NULL;
     memcpy(folder, path.ptr, (size_t)(slash - path.ptr));
     folder[slash - path.ptr] = '\0';

@@ -132,10 +132,10 @@ static void append_conditions(const struct forward *forward, struct appender *ou
 static void append_connection(const struct http1_head *head, struct appender *out)
 {
     if (head->upgrade) {
-        const struct field *upgrade = fields_first(http1_fields(head), FIELD_UPGRADE);
-
         append_lit(out, "Connection: upgrade\r\n");
-        append_field(out, upgrade);
+        for (unsigned i = 0; i < head->count; i++)
+            if (head->list[i].id == FIELD_UPGRADE)
+                append_field(out, &head->list[i]);
     } else if (head->te_trailers) {
         append_lit(out, "TE: trailers\r\nConnection: TE\r\n");
     }

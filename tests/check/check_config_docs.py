@@ -118,7 +118,7 @@ def check_examples(rows):
         token, path = os.path.join(folder, "token"), os.path.join(folder, "weir.yaml")
         with open(token, "w", encoding="utf-8") as file:
             file.write("secret\n")
-        text = make_file(rows).replace("@TOKEN@", token)
+        text = make_file(rows).replace("@TOKEN@", token).replace("/var/log/weir/", folder + "/")
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         result = run_weir("check", "-c", path)

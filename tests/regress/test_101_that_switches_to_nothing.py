@@ -23,3 +23,10 @@ def test_the_clients_is_ignored(start, value):
     origin = start.origin(respond(200, b"no upgrade"))
     assert start.weir(origin).get("/a", [("Connection", "Upgrade"), ("Upgrade", value)]).body == b"no upgrade"
     assert not origin.requests[0].has("Upgrade") and not origin.requests[0].members("Connection")
+
+
+def test_all_lines_of_the_clients_go_on(start):
+    """Only the first did, and that may name nothing."""
+    origin = start.origin(respond(200, b"no upgrade"))
+    assert start.weir(origin).get("/a", [("Connection", "Upgrade"), ("Upgrade", ""), ("Upgrade", "a/1, b"), ("Upgrade", "c")]).status == 200
+    assert origin.requests[0].members("Upgrade") == ["a/1", "b", "c"]

@@ -227,7 +227,8 @@ static void test_bounds(void **state)
             assert_true(histogram_bound(value + 1) == bound);
     }
     for (unsigned bit = 0; bit < 40; bit++)
-        assert_near(histogram_bound((uint64_t)1 << bit), (uint64_t)1 << bit);
+        assert_true(histogram_bound((uint64_t)1 << bit) - ((uint64_t)1 << bit) <=
+                    ((uint64_t)1 << bit) / 32);
 }
 
 /* A value on a bound is counted, the next one is not. */

@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 
+import pytest
+
 from weirtest import cacheable, respond, wait_for
 
 COMBINED = re.compile(r'127\.0\.0\.1 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] '
@@ -120,14 +122,16 @@ def test_the_last_lines_are_written_before_the_end(start):
     assert len(lines_of(path, 500)) == 500
 
 
-def test_a_log_that_cannot_be_opened(start):
+@pytest.mark.parametrize("path,why", [("/proc/no-such-log", "No such file"), ("{}/pipe", "nobody reads from this pipe")])
+def test_a_log_that_cannot_be_opened(start, path, why):
     from weirtest import binary, free_port
+    os.mkfifo(os.path.join(start.folder, "pipe"))
     config = start.file("weir.yaml", f"""
 listen: [{{address: "127.0.0.1:{free_port()}"}}]
 admin: {{address: "127.0.0.1:{free_port()}"}}
 upstreams: {{up: {{servers: ["http://127.0.0.1:1"]}}}}
 routes: [{{upstream: up}}]
-access_log: {{path: {start.folder}/no/such/folder/log, format: json}}
+access_log: {{path: {path.format(start.folder)}, format: json}}
 """)
     done = subprocess.run([binary(), "run", "-c", config], capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == 2 and "no/such/folder" in done.stderr
+    assert done.returncode == 2 and f"opening the access log {path.format(start.folder)}: {why}" in done.stderr

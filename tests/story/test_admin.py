@@ -79,7 +79,7 @@ def test_counters_of_statuses_and_connections(start):
     for target, status in statuses.items():
         assert client.get(target).status == status
     stats = weir.wait_stats(lambda stats: stats["requests"]["total"] == 4)
-    assert stats["requests"]["status"] == {"1xx": 0, "2xx": 1, "3xx": 1, "4xx": 1, "5xx": 1}
+    assert stats["requests"]["status"] == {"1xx": 0, "2xx": 1, "3xx": 1, "4xx": 1, "5xx": 1, "none": 0}
     stats = weir.wait_stats(lambda stats: stats["connections"]["idle"] == 1)
     assert stats["connections"]["accepted"] == 1 and stats["connections"]["open"] == 1
     client.close()

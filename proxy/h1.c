@@ -976,7 +976,9 @@ static void request_done(struct sink *sink, bool cut)
     if (cut) {
         bool reset = session->until_close_out || !exchange->request.head_sent;
 
-        if (!reset && unread && net_conn_queued_bytes(&session->conn) == 0)
+        /* Behind a tunnel no whole answer can be lost, and the connection's events are its own. */
+        if (!reset && unread && !exchange->request.tunnel_ended &&
+            net_conn_queued_bytes(&session->conn) == 0)
             linger(session);
         else
             destroy(session, reset);

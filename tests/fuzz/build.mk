@@ -33,7 +33,7 @@ objects = $(patsubst %.c, $(OUT)/$1/%.o, $2)
 OBJECTS := $(call objects,vector,$(SOURCES) $(TARGETS)) $(call objects,scalar,$(PARSER))
 
 $(PROGRAM): $(OBJECTS)
-	$(CLANG) $(CFLAGS) $(LINK) $(OBJECTS) $(shell pkg-config --libs $(PACKAGES)) -o $@
+	$(CLANG) $(CFLAGS) $(LINK) $(OBJECTS) $(shell pkg-config --libs $(PACKAGES)) -lm -o $@
 
 $(OUT)/config.h:
 	@mkdir -p $(@D)

@@ -36,7 +36,7 @@ RATE_HEADING = "## At a constant rate"
 RATE_METHOD = """\
 1 KiB hits over 64 keep-alive connections, each request due at a fixed time and its latency counted from then, whatever
 became of those before it (no coordinated omission). One generator (`tests/bench/rate.c`) spins on core 1; servers, rounds
-and ratios are as above, latencies at most 3 % off. Its own lateness, from when a request was due to when it was taken up, is in
+and ratios are as above, latencies at most 1.6 % off. Its own lateness, from when a request was due to when it was taken up, is in
 the last column and part of every latency; a run in which it is late by more than the time between two requests (p99) is
 refused. The floor is the control: what machine and generator cost with next to no server."""
 QUIET = """\

@@ -92,11 +92,12 @@ class Player:
         self.wire = None
         self.fresh = True
         self.fault = None  # what it does wrong, if anything
+        self.limit = None  # when patience ends
 
     async def guard(self, part):
         """What a part may end with; anything else ends the run."""
         try:
-            async with asyncio.timeout(self.clients.patience_s):
+            async with asyncio.timeout(self.clients.patience_s) as self.limit:
                 await part()
         except TimeoutError:
             self.clients.fail(f"{self.name}: nothing more came within {self.clients.patience_s} s")
@@ -108,9 +109,14 @@ class Player:
             if self.wire:
                 self.wire.close()
 
+    def be_patient(self):
+        """Who reads little at a time may take long for all of it."""
+        self.limit.reschedule(asyncio.get_running_loop().time() + self.clients.patience_s)
+
     async def open(self, **more):
         try:
             self.wire = await Wire.connect(self.clients.address, **more)
+            self.wire.on_data = self.be_patient
         except OSError as error:
             if self.clients.injected:
                 raise Gone("reset") from None

@@ -21,6 +21,7 @@ class Wire:
         self.buffer = b""
         self.piece = 262144  # most bytes of one read
         self.pause = None  # a function that says for how long to wait before a read
+        self.on_data = None  # called when something has come
 
     @classmethod
     async def connect(cls, address, receive_buffer=None):
@@ -53,6 +54,8 @@ class Wire:
         if not data:
             raise Gone("early")
         self.buffer += data
+        if self.on_data:
+            self.on_data()
 
     async def take_some(self, most):
         """At least one byte and at most so many."""

@@ -455,10 +455,8 @@ static enum pool_close close_reason(const struct fetch *fetch)
 }
 
 /* A server that could not be reached has failed too. */
-static void count_failure(const struct fetch *fetch)
+static void count_failure(const struct fetch *fetch, int64_t now_us)
 {
-    int64_t now_us = base_clock_mono_us();
-
     if (fetch->head_sent)
         pool_count_request(fetch->server, true, (uint64_t)(now_us - fetch->requested_us));
     else if (fetch->failure == LOCAL_CONNECT_FAILED || fetch->failure == LOCAL_CONNECT_TIMEOUT ||
@@ -469,6 +467,7 @@ static void count_failure(const struct fetch *fetch)
 static enum fetch_state fail_or_retry(struct fetch *fetch)
 {
     const struct local_row *row;
+    int64_t now_us;
 
     fetch_clear_deadline(fetch);
     if (may_retry(fetch)) {
@@ -485,14 +484,14 @@ static enum fetch_state fail_or_retry(struct fetch *fetch)
         return FETCH_LEASE;
     }
     row = local_row(fetch->failure);
-    if (fetch->failure == LOCAL_CLIENT_GONE) {
+    if (fetch->failure == LOCAL_CLIENT_GONE)
         fetch->entered &= ~(1u << fetch->phase); /* it was not seen to its end */
-    } else {
-        fetch_tell_failure(fetch);
-        count_failure(fetch);
-    }
-    fetch_enter_phase(fetch, PHASES);
+    now_us = fetch_enter_phase(fetch, PHASES);
     fetch_count_phases(fetch);
+    if (fetch->failure != LOCAL_CLIENT_GONE) {
+        fetch_tell_failure(fetch);
+        count_failure(fetch, now_us);
+    }
     cache_fill_abort(fetch->fill, row->status, row->detail);
     end_lease(fetch, close_reason(fetch));
     return FETCH_RELEASE;

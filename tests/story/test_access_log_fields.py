@@ -3,22 +3,13 @@
 import json
 import os
 
-from weirtest import cacheable, chunked, held, ms, patterned, raw, respond, wait_for
+from weirtest import cacheable, chunked, held, log_entries, ms, patterned, raw, respond, wait_for
 
 
 def logged(start, origin, **config):
     path = os.path.join(start.folder, "access.log")
     config = {"workers": 1} | config  # lines of several come in any order
     return start.weir(origin, access_log={"path": path, "format": "json"}, **config), path
-
-
-def entries(path, count):
-    def read():
-        lines = open(path, encoding="utf-8").read().splitlines(keepends=True) if os.path.exists(path) else []
-        return len(lines) >= count and lines[-1].endswith("\n") and lines
-    lines = wait_for(f"{count} lines in the access log", read)
-    assert len(lines) == count
-    return [json.loads(line) for line in lines]
 
 
 def says(entry, **expected):
@@ -34,7 +25,7 @@ def test_miss_then_hit(start):
     client = weir.client()
     client.get("/a?b=c", [("User-Agent", "agent"), ("Referer", "http://x/")])
     client.get("/a?b=c")
-    miss, hit = entries(path, 2)
+    miss, hit = log_entries(path, 2)
     says(miss, client="127.0.0.1", method="GET", host="example.test", target="/a?b=c", status=200, bytes=5, ended="whole",
          cache="miss", reason="uri-miss", ttl=0, route="*/", upstream=origin.address, queue_us=0, retries=0,
          user_agent="agent", referer="http://x/", version="HTTP/1.1")
@@ -57,7 +48,7 @@ def test_coalesced(start):
     weir.wait_stats(lambda stats: stats["cache"]["waiters"] == 1)
     gate.open()
     assert first.read_response().body == second.read_response().body == b"hello"
-    by_cache = {entry["cache"]: entry for entry in entries(path, 2)}
+    by_cache = {entry["cache"]: entry for entry in log_entries(path, 2)}
     assert set(by_cache) == {"miss", "coalesced"}
     says(by_cache["coalesced"], status=200, bytes=5, ended="whole", reason="uri-miss", ttl=0, upstream="-", **NO_PHASES)
 
@@ -81,7 +72,7 @@ def test_not_modified_for_the_client(start):
     client = weir.client()
     client.get("/a")
     assert client.get("/a", [("If-None-Match", '"1"')]).status == 304
-    says(entries(path, 2)[1], status=304, bytes=0, ended="whole", cache="hit", upstream="-")
+    says(log_entries(path, 2)[1], status=304, bytes=0, ended="whole", cache="hit", upstream="-")
 
 
 def test_pass_and_its_reason(start):
@@ -90,7 +81,7 @@ def test_pass_and_its_reason(start):
     client = weir.client()
     client.fetch("POST", "/a", body=b"x")
     client.get("/n")
-    post, no_store = entries(path, 2)
+    post, no_store = log_entries(path, 2)
     says(post, method="POST", status=200, bytes=4, cache="pass", reason="method", upstream=origin.address)
     says(no_store, cache="miss", reason="no-store", bytes=1)
 
@@ -103,7 +94,7 @@ def test_local_answers(start):
     client.get("/api")
     client.send(b"GET / HTTP/9.9\r\nHost: a\r\n\r\n")
     client.read_response()
-    none, failed, refused = entries(path, 3)
+    none, failed, refused = log_entries(path, 3)
     says(none, status=404, cache="local", reason="no-route", route="-", upstream="-", ended="whole", **NO_PHASES)
     says(failed, status=502, cache="local", reason="origin-closed", route="*/api", upstream=origin.address, ended="whole")
     assert failed["bytes"] > 0
@@ -116,7 +107,7 @@ def test_head_has_no_bytes(start):
     client.get("/a")
     client.fetch("HEAD", "/a")
     client.fetch("HEAD", "/b")
-    _, hit, miss = entries(path, 3)
+    _, hit, miss = log_entries(path, 3)
     says(hit, method="HEAD", status=200, bytes=0, cache="hit", ended="whole")
     says(miss, method="HEAD", status=200, bytes=0, cache="miss", ended="whole")
 
@@ -124,7 +115,7 @@ def test_head_has_no_bytes(start):
 def test_chunked_bodies_count_without_their_framing(start):
     weir, path = logged(start, start.origin(chunked(b"abc", b"defg")))
     assert weir.get("/a").body == b"abcdefg"
-    says(entries(path, 1)[0], status=200, bytes=7, ended="whole")
+    says(log_entries(path, 1)[0], status=200, bytes=7, ended="whole")
 
 
 def test_a_tunnel(start):
@@ -140,7 +131,7 @@ def test_a_tunnel(start):
     client.send(b"ping")
     assert client.read_exact(8) == b"pingping"
     client.close()
-    entry, = entries(path, 1)
+    entry, = log_entries(path, 1)
     says(entry, status=101, bytes=8, cache="pass", upstream=origin.address, ended="whole")
     assert entry["first_byte_us"] > 0
 
@@ -153,7 +144,7 @@ def test_a_client_that_leaves_before_the_answer_is_a_499(start):
     client.request("GET", "/a")
     origin.wait_requests(1)
     client.reset()
-    entry, = entries(path, 1)
+    entry, = log_entries(path, 1)
     says(entry, status=499, bytes=0, cache="miss", ended="client-gone", upstream=origin.address, body_us=0)
     assert 0 < entry["first_byte_us"] <= entry["total_us"]
 
@@ -168,7 +159,7 @@ def test_a_client_that_leaves_in_the_middle(start):
     client.read_head()
     weir.wait_stats(lambda stats: stats["buffers"]["bufferevents"]["leased"] == 1)
     client.reset()
-    entry = entries(path, 2)[1]
+    entry = log_entries(path, 2)[1]
     says(entry, status=200, cache="hit", ended="client-gone", upstream="-")
     assert 0 < entry["bytes"] < size
 
@@ -177,14 +168,14 @@ def test_an_origin_that_breaks_off(start):
     origin = start.origin(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", end="close"))
     weir, path = logged(start, origin)
     assert weir.get("/a").body == b"half"
-    says(entries(path, 1)[0], status=200, bytes=4, ended="cut", cache="miss", upstream=origin.address)
+    says(log_entries(path, 1)[0], status=200, bytes=4, ended="cut", cache="miss", upstream=origin.address)
 
 
 def test_the_phase_that_a_timeout_ended(start):
     origin = start.origin(lambda request, connection: connection.wait_closed())
     weir, path = logged(start, origin, timeouts={"first_byte": ms(200)})
     assert weir.get("/a").status == 504
-    entry, = entries(path, 1)
+    entry, = log_entries(path, 1)
     says(entry, status=504, cache="local", reason="first-byte-timeout", upstream=origin.address, ended="whole")
     assert 150_000 < entry["first_byte_us"] <= entry["total_us"]
 
@@ -200,7 +191,7 @@ def test_the_queue_that_a_client_left(start):
     second.request("GET", "/second")
     weir.wait_stats(lambda stats: stats["upstreams"]["up"]["queued"] == 1)
     second.reset()
-    entry, = entries(path, 1)
+    entry, = log_entries(path, 1)
     says(entry, target="/second", status=499, first_byte_us=0, connect_us=0)
     assert 0 < entry["queue_us"] <= entry["total_us"]
     gate.open()
@@ -217,4 +208,4 @@ def test_a_retry(start):
     client = weir.client()
     client.get("/first")
     assert client.get("/second").status == 200
-    says(entries(path, 2)[1], retries=1, status=200, upstream=origin.address)
+    says(log_entries(path, 2)[1], retries=1, status=200, upstream=origin.address)

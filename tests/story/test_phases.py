@@ -1,11 +1,10 @@
 """Where the time of an exchange goes: in the access log's line, in /stats by upstream, when it goes well and when it does not."""
 
-import json
 import os
 
 import pytest
 
-from weirtest import cacheable, free_port, held, respond, wait_for
+from weirtest import cacheable, free_port, held, log_entries, respond, wait_for
 
 NAMES = ("queue", "connect", "upload", "first_byte", "body")
 
@@ -13,13 +12,6 @@ NAMES = ("queue", "connect", "upload", "first_byte", "body")
 def logged(start, origin, **config):
     path = os.path.join(start.folder, "access.log")
     return start.weir(origin, access_log={"path": path, "format": "json"}, clock=True, workers=1, **config), path
-
-
-def entries(path, count):
-    def read():
-        text = open(path, encoding="utf-8").read() if os.path.exists(path) else ""
-        return text.splitlines() if text.count("\n") >= count else None
-    return [json.loads(line) for line in wait_for(f"{count} lines in the access log", read)]
 
 
 def spent(entry):
@@ -39,7 +31,7 @@ def test_a_miss_and_a_hit(start):
     client = weir.client()
     for target in ("/a", "/a", "/b"):
         client.get(target)
-    miss, hit, other = entries(path, 3)
+    miss, hit, other = log_entries(path, 3)
     assert miss["connect_us"] > 0 and miss["first_byte_us"] > 0 and miss["queue_us"] == miss["upload_us"] == 0
     assert sum(spent(miss).values()) <= miss["total_us"]
     assert not any(spent(hit).values())
@@ -62,7 +54,7 @@ def test_the_queue(start):
     gate.open()
     first.read_response()
     second.read_response()
-    by_target = {entry["target"]: entry for entry in entries(path, 2)}
+    by_target = {entry["target"]: entry for entry in log_entries(path, 2)}
     assert 7e6 <= by_target["/second"]["queue_us"] < 60e6 and by_target["/second"]["connect_us"] == 0
     assert by_target["/first"]["queue_us"] == 0 and by_target["/first"]["first_byte_us"] >= 7e6
     assert phases(weir, queue=2)["queue"]["max"] >= 7e6
@@ -78,7 +70,7 @@ def test_an_upload_takes_the_time_of_its_client(start):
     weir.advance(7)
     client.send(b"whole")
     assert client.read_response().status == 200
-    entry, = entries(path, 1)
+    entry, = log_entries(path, 1)
     assert 7e6 <= entry["upload_us"] < 60e6 and entry["first_byte_us"] < 7e6
     phases(weir, upload=1, first_byte=1, body=1)
 
@@ -101,7 +93,7 @@ def test_time_lost_on_a_connection_that_died(start):
     weir.advance(7)
     gate.open()
     assert client.read_response().status == 200
-    entry = entries(path, 2)[1]
+    entry = log_entries(path, 2)[1]
     assert entry["retries"] == 1 and 7e6 <= entry["first_byte_us"] < 60e6 and entry["connect_us"] > 0
 
 
@@ -120,7 +112,7 @@ def test_what_times_out_is_counted(start, limit, phase, counted):
     if limit == "between_bytes":
         client.read_final_head()
     weir.advance(6)
-    entry, = entries(path, 1)
+    entry, = log_entries(path, 1)
     assert entry[f"{phase}_us"] >= 5e6
     assert phases(weir, **counted)[phase]["max"] >= 5e6
     assert entry["reason"] == ("between-bytes-timeout" if limit == "between_bytes" else "first-byte-timeout")
@@ -133,7 +125,7 @@ def test_a_client_that_leaves_cuts_no_phase_short(start):
     client.request("GET", "/a")
     origin.wait_requests(1)
     client.reset()
-    entry, = entries(path, 1)
+    entry, = log_entries(path, 1)
     assert entry["status"] == 499 and entry["first_byte_us"] > 0
     phases(weir, queue=1, connect=1, first_byte=0, body=0)
 

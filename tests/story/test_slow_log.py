@@ -4,7 +4,7 @@ import json
 import os
 import time
 
-from weirtest import SLOW, cacheable, held, ms, patterned, respond, wait_for
+from weirtest import SLOW, cacheable, held, log_entries, ms, patterned, respond, wait_for
 
 THRESHOLD_MS = 150
 
@@ -12,14 +12,6 @@ THRESHOLD_MS = 150
 def slow_weir(start, origin, threshold_ms=THRESHOLD_MS, **config):
     path = os.path.join(start.folder, "slow.log")
     return start.weir(origin, slow_log={"path": path, "threshold": ms(threshold_ms)}, **config), path
-
-
-def entries(path, count):
-    lines = wait_for(f"{count} lines in the slow log",
-                     lambda: open(path, encoding="utf-8").read().count("\n") >= count
-                     and open(path, encoding="utf-8").read().splitlines())
-    assert len(lines) == count
-    return [json.loads(line) for line in lines]
 
 
 def long_enough(since, threshold_ms=THRESHOLD_MS):
@@ -48,7 +40,7 @@ def test_fast_requests_are_not_in_it_and_slow_ones_tell_of_the_origin(start):
     long_enough(since, threshold_ms)
     gate.open()
     client.read_response()
-    entry, = entries(path, 1)
+    entry, = log_entries(path, 1)
     assert (entry["target"], entry["request_id"], entry["cache"], entry["status"]) == ("/slow", "mine", "miss", 200)
     assert threshold_ms * 1000 <= entry["first_byte_us"] <= entry["total_us"]
     assert entry["wait_us"] == entry["client_us"] == 0
@@ -70,7 +62,7 @@ def test_waiting_for_another_request(start):
     gate.open()
     first.read_response()
     second.read_response()
-    by_cache = {entry["cache"]: entry for entry in entries(path, 2)}
+    by_cache = {entry["cache"]: entry for entry in log_entries(path, 2)}
     assert by_cache["miss"]["wait_us"] == 0
     assert THRESHOLD_MS * 1000 <= by_cache["coalesced"]["wait_us"] <= by_cache["coalesced"]["total_us"]
 
@@ -84,7 +76,7 @@ def test_a_slow_client(start):
     weir.wait_stats(lambda stats: stats["buffers"]["bufferevents"]["leased"] > 0)
     long_enough(time.monotonic())
     assert len(client.read_body(response).body) == size
-    entry, = entries(path, 1)
+    entry, = log_entries(path, 1)
     assert THRESHOLD_MS * 1000 <= entry["client_us"] <= entry["total_us"] and entry["bytes"] == size
 
 

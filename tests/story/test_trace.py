@@ -1,26 +1,18 @@
 """What a request is called: X-Request-ID and traceparent, at the origin, in the logs, in Weir's own answers."""
 
-import json
 import os
 import re
 
-from weirtest import cacheable, respond, raw, wait_for
+from weirtest import cacheable, log_entries, raw, respond
 
 ID = re.compile(r"[0-9a-f]{32}")
 TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-01")
 GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 
 
-def entries(path, count):
-    def read():
-        text = open(path, encoding="utf-8").read() if os.path.exists(path) else ""
-        return text.splitlines() if text.count("\n") >= count else None
-    return [json.loads(line) for line in wait_for(f"{count} lines in the access log", read)]
-
-
 def by(field, path, count):
     """Lines of two workers come in any order."""
-    return {entry[field]: entry for entry in entries(path, count)}
+    return {entry[field]: entry for entry in log_entries(path, count)}
 
 
 def logged(start, script, **config):
@@ -51,7 +43,7 @@ def test_passed_on_as_they_came(start):
     request = origin.requests[0]
     assert request.all("X-Request-ID") == ["an-id/of:the.client"]
     assert request.all("traceparent") == [GIVEN] and request.members("tracestate") == ["a=1", "b=2"]
-    entry, = entries(path, 1)
+    entry, = log_entries(path, 1)
     assert entry["request_id"] == "an-id/of:the.client" and entry["trace_id"] == GIVEN[3:35]
 
 
@@ -62,7 +54,7 @@ def test_what_is_malformed_does_not_go_on(start):
     assert ID.fullmatch(request.field("X-Request-ID")) and len(request.all("X-Request-ID")) == 1
     assert len(request.all("traceparent")) == 1 and TRACEPARENT.fullmatch(request.field("traceparent"))
     assert not request.has("tracestate")
-    entry, = entries(path, 1)
+    entry, = log_entries(path, 1)
     assert entry["request_id"] == request.field("X-Request-ID")
 
 

@@ -72,6 +72,19 @@ def wait_for(what, condition, timeout_s=None):
 # Bytes ------------------------------------------------------------------------------------------
 
 
+def log_entries(path, count):
+    """The lines of a JSON log, parsed, once there are so many; more is a failure."""
+    def read():
+        text = ""
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                text = file.read()
+        return text.endswith("\n") and text.count("\n") >= count and text.splitlines()
+    lines = wait_for(f"{count} lines in {os.path.basename(path)}", read)
+    assert len(lines) == count
+    return [json.loads(line) for line in lines]
+
+
 class Malformed(AssertionError):
     """A message that is not HTTP/1.1 as RFC 9112 writes it."""
 

@@ -87,6 +87,7 @@ def test_the_slow_log_too(start):
 def test_what_cannot_be_opened_stays_in_use(start):
     weir, path = logged(start, start.origin(cacheable()))
     weir.get("/before")
+    wait_for("the first line", lambda: targets(path) == ["/before"])
     moved = path + ".1"
     os.rename(path, moved)
     os.mkdir(path)

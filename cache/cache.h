@@ -47,6 +47,9 @@ enum {
 struct cache_meta {
     int64_t born_ms;     /* now_ms - born_ms is the current age (§4.2.3) */
     uint32_t lifetime_s; /* freshness lifetime (§4.2.1) */
+    /* How long beyond it: delivered while it is being validated; delivered when the origin fails
+     * (RFC 5861). */
+    uint32_t stale_while_revalidate_s, stale_if_error_s;
     uint16_t status;
     uint16_t flags;
 };

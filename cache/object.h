@@ -45,7 +45,7 @@ struct cache_object {
     /* fixed: [what the form needs], key, vary, block, [body or its beginning] */
     char bytes[];
 };
-_Static_assert(sizeof(struct cache_object) == 80, "an object's overhead");
+_Static_assert(sizeof(struct cache_object) == 88, "an object's overhead");
 
 struct cache_object_parts {
     struct cache_key key;

@@ -1,5 +1,5 @@
 /*
- * The cache: lookups, freshening, purges, the sweep and the stats. Any thread, apart from the
+ * The cache: lookups, freshening, the sweep and the stats. Any thread, apart from the
  * sweep.
  *
  * A lookup takes one shard's lock once, for find and reference; only when it is to lead a fetch,
@@ -8,6 +8,7 @@
  */
 #include "cache/budget.h"
 #include "cache/fill.h"
+#include "cache/purge.h"
 #include "cache/shard.h"
 
 #include <errno.h>
@@ -80,6 +81,7 @@ struct cache *cache_new(uint64_t memory, uint64_t max_object, unsigned workers, 
                      base_allocated_bytes(cache) + base_allocated_bytes(cache->shards));
     for (uint32_t i = 0; i < cache->shard_count; i++)
         cache_shard_init(cache, &cache->shards[i]);
+    cache_log_init(cache);
     return cache;
 }
 
@@ -92,6 +94,7 @@ void cache_free(struct cache **from)
     weir_assert(atomic_load(&cache->fills) == 0 && atomic_load(&cache->readers) == 0);
     for (uint32_t i = 0; i < cache->shard_count; i++)
         cache_shard_destroy(cache, &cache->shards[i]);
+    cache_log_destroy(cache);
     /* Every object was the index's alone. */
     weir_assert(atomic_load(&cache->bytes) ==
                 base_allocated_bytes(cache) + base_allocated_bytes(cache->shards));
@@ -111,11 +114,16 @@ struct selection {
 
 /* The most recent of those whose Vary values this request has (RFC 9111 §4.1). */
 static inline struct selection select_stored_locked(struct cache_shard *shard,
-                                                    const struct cache_query *query)
+                                                    const struct cache_query *query,
+                                                    struct cache_object **gone)
 {
     struct selection selection = {.use = POLICY_UNUSABLE};
-    struct cache_object *object = cache_index_first_locked(shard, &query->key);
-    for (; object != NULL; object = cache_index_next_locked(&query->key, object->next)) {
+    struct cache_object *object = cache_index_first_locked(shard, &query->key), *rest;
+    for (; object != NULL; object = cache_index_next_locked(&query->key, rest)) {
+        rest = object->next;
+        if (weir_unlikely(cache_object_is_tagged(object)) &&
+            !cache_purge_spares_locked(shard, object, query->now_ms, gone))
+            continue;
         if (object->vary_len == 0 || cache_vary_matches(cache_object_vary(object), query->fields)) {
             selection.object = object;
             selection.use = policy_use_stored(&object->meta, query->request, query->now_ms);
@@ -147,6 +155,8 @@ static struct cache_fill *find_fill_locked(struct cache_shard *shard,
         struct cache_fill *fill = weir_container(at, struct cache_fill, link);
         if (fill->key.hash != key->hash || !str_equal(fill->key.text, key->text))
             continue;
+        if (cache_purge_hides_fill_locked(shard, fill))
+            continue;
         if (!fill->vary_known)
             open = fill;
         else if (cache_vary_matches(fill->head.vary, query->fields))
@@ -168,10 +178,10 @@ static bool may_join(const struct policy_request *request)
 /* False: a fill is to be led, and there is no spare one yet. Takes *spare when it is used. */
 static bool look_locked(struct cache_shard *shard, const struct cache_query *query,
                         struct cache_fill **spare, struct cache_find *found,
-                        enum cache_found *result)
+                        enum cache_found *result, struct cache_object **gone)
 {
     const struct policy_request *request = query->request;
-    struct selection stored = select_stored_locked(shard, query);
+    struct selection stored = select_stored_locked(shard, query, gone);
     if (stored.object != NULL && stored.use == POLICY_FRESH) {
         hit_locked(stored.object, found);
         *result = CACHE_HIT;
@@ -210,22 +220,26 @@ enum cache_found cache_lookup(struct cache *cache, const struct cache_query *que
 {
     struct cache_shard *shard = cache_shard_of(cache, &query->key);
     struct cache_fill *spare = NULL;
+    struct cache_object *gone = NULL;
     enum cache_found result;
     *found = (struct cache_find){0};
     for (;;) {
         pthread_mutex_lock(&shard->lock);
-        bool done = look_locked(shard, query, &spare, found, &result);
+        bool done = look_locked(shard, query, &spare, found, &result, &gone);
         pthread_mutex_unlock(&shard->lock);
         if (weir_likely(done))
             break;
         spare = cache_fill_new(cache, &query->key);
         if (spare == NULL) {
             cache_budget_note_refused(cache);
+            cache_index_release(gone);
             return CACHE_OUT_OF_MEMORY;
         }
     }
     if (weir_unlikely(spare != NULL))
         cache_fill_release(&spare);
+    if (weir_unlikely(gone != NULL))
+        cache_index_release(gone);
     return result;
 }
 
@@ -234,9 +248,10 @@ enum cache_found cache_peek(struct cache *cache, const struct cache_query *query
 {
     struct cache_shard *shard = cache_shard_of(cache, &query->key);
     enum cache_found result = CACHE_ALONE;
+    struct cache_object *gone = NULL;
     *found = (struct cache_find){0};
     pthread_mutex_lock(&shard->lock);
-    struct selection stored = select_stored_locked(shard, query);
+    struct selection stored = select_stored_locked(shard, query, &gone);
     struct cache_fill *fill;
     bool too_many;
     if (stored.object != NULL && stored.use == POLICY_FRESH) {
@@ -248,80 +263,80 @@ enum cache_found cache_peek(struct cache *cache, const struct cache_query *query
         result = CACHE_JOIN;
     }
     pthread_mutex_unlock(&shard->lock);
+    cache_index_release(gone);
     return result;
 }
 
 /* ---- freshening ---- */
 
-struct cache_object *cache_freshen(struct cache *cache, const struct cache_key *key,
-                                   struct cache_object *stored, const struct cache_meta *meta,
-                                   struct str block, int64_t now_ms)
+/* What was purged or replaced meanwhile does not come back; nor is what was asked for before a purge
+   fresh after it. */
+static bool may_replace_locked(struct cache_shard *shard, struct cache_fill *fill,
+                               struct cache_object *stored, struct cache_object *object)
 {
-    weir_assert(meta->born_ms <= now_ms);
-    weir_assert(stored->hash == key->hash && str_equal(cache_object_key(stored), key->text));
-    struct cache_object_parts parts = {
-        .key = *key,
-        .meta = *meta,
-        .vary = cache_object_vary(stored),
-        .block = block,
-        .inline_len = stored->inline_len,
-        .body = cache_object_body(stored),
-        .stored = true,
-    };
-    struct cache_object *object = cache_object_new(cache, &parts);
+    if (stored->queue == CACHE_QUEUE_NONE)
+        return false;
+    return fill == NULL ||
+           !(cache_purge_reaches_fill_locked(shard, fill, cache_object_tags(stored)) ||
+             cache_purge_reaches_fill_locked(shard, fill, cache_object_tags(object)));
+}
+
+/* Takes over parts.tags. */
+static struct cache_object *freshen(struct cache *cache, struct cache_fill *fill,
+                                    struct cache_object *stored, struct cache_object_parts *parts,
+                                    int64_t now_ms)
+{
+    weir_assert(parts->meta.born_ms <= now_ms);
+    weir_assert(stored->hash == parts->key.hash &&
+                str_equal(cache_object_key(stored), parts->key.text));
+    parts->vary = cache_object_vary(stored);
+    parts->inline_len = stored->inline_len;
+    parts->body = cache_object_body(stored);
+    parts->stored = true;
+    struct cache_object *object = cache_object_new(cache, parts);
     if (object == NULL) {
-        parts.stored = false;
-        object = cache_object_new(cache, &parts);
+        parts->stored = false;
+        object = cache_object_new(cache, parts);
     }
-    if (object == NULL)
+    if (object == NULL) {
+        cache_tags_free(cache, parts->tags);
         return NULL;
+    }
     struct iovec pieces[2];
     unsigned count = cache_object_pieces_upto(stored, 0, stored->inline_len, pieces, 2);
     cache_object_write_body(object, pieces, count);
-    struct cache_shard *shard = cache_shard_of(cache, key);
+    struct cache_shard *shard = cache_shard_of(cache, &parts->key);
     struct cache_object *gone = NULL;
     pthread_mutex_lock(&shard->lock);
-    /* What was purged or replaced meanwhile does not come back. */
-    if (stored->queue != CACHE_QUEUE_NONE)
+    if (may_replace_locked(shard, fill, stored, object)) {
+        if (cache_object_is_tagged(object))
+            cache_object_set_seen(object, fill != NULL || !cache_object_is_tagged(stored)
+                                              ? cache_log_number(cache->log)
+                                              : cache_object_seen(stored));
         cache_index_replace_locked(shard, stored, cache_object_ref(object), &gone);
+    }
     pthread_mutex_unlock(&shard->lock);
     cache_index_release(gone);
     return object;
 }
 
-/* ---- purge ---- */
-
-/* Those under way are left to their readers. */
-static void purge_fills_locked(struct cache_shard *shard, const struct cache_key *key)
+struct cache_object *cache_freshen(struct cache *cache, const struct cache_key *key,
+                                   struct cache_object *stored, const struct cache_meta *meta,
+                                   struct str block, int64_t now_ms)
 {
-    struct list_link *fills = cache_index_fills(shard, key);
-    for (struct list_link *at = fills->next, *next; at != fills; at = next) {
-        struct cache_fill *fill = weir_container(at, struct cache_fill, link);
-        next = at->next;
-        if (fill->key.hash != key->hash || !str_equal(fill->key.text, key->text))
-            continue;
-        atomic_store_explicit(&fill->purged, true, memory_order_relaxed);
-        cache_index_remove_fill_locked(fill);
-    }
-    shard->purges++;
+    struct cache_object_parts parts = {.key = *key, .meta = *meta, .block = block};
+    if (!cache_tags_renew(cache, stored, (struct fields){NULL, 0}, &parts.tags))
+        return NULL;
+    return freshen(cache, NULL, stored, &parts, now_ms);
 }
 
-unsigned cache_purge(struct cache *cache, const struct cache_key *key)
+struct cache_object *cache_fill_freshen(struct cache_fill *fill, struct cache_object *stored,
+                                        const struct cache_meta *meta, struct str block,
+                                        struct cache_tags *tags, int64_t now_ms)
 {
-    struct cache_shard *shard = cache_shard_of(cache, key);
-    struct cache_object *gone = NULL;
-    unsigned count = 0;
-    pthread_mutex_lock(&shard->lock);
-    struct cache_object *object;
-    while ((object = cache_index_first_locked(shard, key)) != NULL) {
-        cache_index_remove_locked(shard, object, &gone);
-        count++;
-    }
-    purge_fills_locked(shard, key);
-    shard->counts.purged += count;
-    pthread_mutex_unlock(&shard->lock);
-    cache_index_release(gone);
-    return count;
+    struct cache_object_parts parts = {
+        .key = fill->key, .meta = *meta, .block = block, .tags = tags};
+    return freshen(fill->cache, fill, stored, &parts, now_ms);
 }
 
 /* ---- the sweep ---- */
@@ -399,7 +414,8 @@ static uint64_t load(const _Atomic uint64_t *counter)
 static void read_memory(const struct cache *cache, struct cache_stats *out)
 {
     out->memory.pinned = load(&cache->pinned);
-    out->memory.index += base_allocated_bytes(cache) + base_allocated_bytes(cache->shards);
+    out->memory.index += base_allocated_bytes(cache) + base_allocated_bytes(cache->shards) +
+                         base_allocated_bytes(cache->log);
     uint64_t rest = out->memory.heads + out->memory.bodies + out->memory.index + out->memory.ghost +
                     out->memory.pinned;
     out->memory.fills = out->bytes > rest ? out->bytes - rest : 0;
@@ -414,6 +430,9 @@ void cache_read_stats(const struct cache *cache, struct cache_stats *out)
         .readers = load(&cache->readers),
         .fills_aborted = load(&cache->fills_aborted),
         .readers_cut = load(&cache->readers_cut),
+        .purges_logged = cache_log_number(cache->log),
+        .purge_walks = cache->walk.walks,
+        .purge_jobs = cache->walk.jobs,
         .shortage = {.episodes = cache->shortage.episodes,
                      .passes = load(&cache->short_passes),
                      .refused = load(&cache->short_refused)},

@@ -35,6 +35,8 @@ bool policy_field_is_kept(struct fields fields, const struct field *f)
     case FIELD_PROXY_AUTHORIZATION:
     case FIELD_AGE:
     case FIELD_CONTENT_LENGTH:
+    case FIELD_SURROGATE_KEY: /* for caches, kept as hashes: cache/tags.c */
+    case FIELD_CACHE_TAG:
         return false;
     case FIELD_OTHER:
         if (str_equal_nocase(field_name(f), STR("Proxy-Authentication-Info")))

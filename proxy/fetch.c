@@ -289,18 +289,6 @@ static void note_connection(struct fetch *fetch)
         fetch->pool_conn.declared_timeout_ms = declared;
 }
 
-/* RFC 9111 §4.4: a successful unsafe request makes what is stored for its target invalid. */
-static void invalidate(struct fetch *fetch)
-{
-    struct cache_key key;
-
-    if (fetch->invalidates.len == 0 || fetch->head.status < 200 || fetch->head.status >= 400)
-        return;
-    key.text = fetch->invalidates;
-    cache_key_hash(fetch->worker->cache, &key);
-    cache_purge(fetch->worker->cache, &key);
-}
-
 /* The 304 is about another response than the stored one (RFC 9111 §4.3.4): asked again on the same
  * connection, without conditions. */
 static enum fetch_state ask_without_conditions(struct fetch *fetch)
@@ -318,7 +306,7 @@ static enum fetch_state ask_without_conditions(struct fetch *fetch)
 static enum fetch_state take_head(struct fetch *fetch)
 {
     note_connection(fetch);
-    invalidate(fetch);
+    fetch_invalidate(fetch);
     fetch_set_deadline(fetch, fetch_timeouts(fetch)->between_bytes_ms, LOCAL_BETWEEN_BYTES_TIMEOUT);
     if (fetch->stored && fetch->head.status == 304) {
         switch (fetch_take_not_modified(fetch)) {

@@ -59,10 +59,10 @@ struct fetch {
 
     /* how long it takes, microseconds */
     struct phases phases;
-    enum fetch_phase phase;     /* PHASES: in none */
-    unsigned entered;     /* bits of the phases that it came to */
-    int64_t since_us;     /* when the phase began that it is in */
-    int64_t requested_us; /* when the head was sent */
+    enum fetch_phase phase; /* PHASES: in none */
+    unsigned entered;       /* bits of the phases that it came to */
+    int64_t since_us;       /* when the phase began that it is in */
+    int64_t requested_us;   /* when the head was sent */
 
     /* request body */
     bool head_sent, body_started, body_sent, upload_broken;
@@ -100,6 +100,8 @@ bool fetch_publish_head(struct fetch *fetch);
  * method invalidates, is kept. False when memory is out. */
 bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request);
 bool fetch_note_invalidation(struct fetch *fetch, const struct request *request);
+/* What a response to an unsafe method makes invalid, once its head is there (invalidate.c). */
+void fetch_invalidate(struct fetch *fetch);
 void fetch_on_tunnel_end(void *owner, uint64_t to_client_bytes);
 
 /* ---- small helpers of both ---- */

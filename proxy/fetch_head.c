@@ -35,25 +35,6 @@ bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request)
     return true;
 }
 
-/* Safe methods change nothing (RFC 9110 §9.2.1). */
-static bool is_safe(enum method method)
-{
-    return method == METHOD_GET || method == METHOD_HEAD || method == METHOD_OPTIONS ||
-           method == METHOD_TRACE;
-}
-
-bool fetch_note_invalidation(struct fetch *fetch, const struct request *request)
-{
-    const struct http1_head *head = request->head;
-    struct appender key = fetch_scratch(fetch);
-
-    if (is_safe(head->method))
-        return true;
-    request_write_key(request, &key);
-    fetch->invalidates = arena_copy(&fetch->arena, str_of(key.ptr, key.len));
-    return fetch->invalidates.ptr != NULL;
-}
-
 static enum policy_reason judge(struct fetch *fetch, unsigned status, struct fields fields,
                                 struct cache_meta *meta)
 {
@@ -96,6 +77,9 @@ bool fetch_publish_head(struct fetch *fetch)
             out.reason = POLICY_VARY_STAR;
         out.vary = str_of(vary.ptr, vary.len);
     }
+    if (out.reason == POLICY_STORE && fetch->findable &&
+        !cache_tags_read(fetch->worker->cache, fetch->key.text, http1_fields(head), &out.tags))
+        out.reason = POLICY_NO_MEMORY;
     return cache_fill_set_head(fetch->fill, &out);
 }
 
@@ -136,6 +120,7 @@ enum freshen fetch_take_not_modified(struct fetch *fetch)
     struct cache *cache = fetch->worker->cache;
     struct cache_meta old = cache_object_meta(fetch->stored), meta;
     struct appender block = fetch_scratch(fetch);
+    struct cache_tags *tags = NULL;
     struct cache_object *object;
     enum policy_reason reason;
     char date[DATE_BYTES];
@@ -146,13 +131,17 @@ enum freshen fetch_take_not_modified(struct fetch *fetch)
                               &block))
         return FRESHEN_OTHER;
     updated = str_of(block.ptr, block.len);
-    if (!read_block(fetch, &block))
+    if (!cache_tags_renew(cache, fetch->stored, http1_fields(&fetch->head), &tags))
+        return FRESHEN_NO_MEMORY;
+    if (!read_block(fetch, &block)) {
+        cache_tags_free(cache, tags);
         return FRESHEN_OTHER;
+    }
     reason = judge(fetch, old.status, http1_fields(&fetch->head), &meta);
     meta.status = old.status;
     meta.flags |= old.flags & CACHE_HAS_VARY;
-    object = cache_freshen(cache, &fetch->key, fetch->stored, &meta, updated,
-                           fetch->worker->loop.now_ms);
+    object = cache_fill_freshen(fetch->fill, fetch->stored, &meta, updated, tags,
+                                fetch->worker->loop.now_ms);
     if (!object)
         return FRESHEN_NO_MEMORY;
     if (reason != POLICY_STORE)

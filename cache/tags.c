@@ -1,0 +1,306 @@
+/*
+ * The tags of a response: Surrogate-Key, Cache-Tag, and the groups of RFC 9875; and one that Weir
+ * adds, the URL, where the key has more than that. Read by a fetch when a head is to be stored;
+ * kept as hashes by the fill and then by its object, which frees them. Any thread.
+ *
+ * A response with more than CACHE_TAGS_MOST bears every tag: a purge may reach more than it names,
+ * and never less. Its groups beyond that are those of its origin still.
+ */
+#include "cache/tags.h"
+#include "cache/budget.h"
+#include "cache/purge.h"
+#include "cache/shard.h"
+
+/* A string with escapes in it may be so long; the others have no limit of their own. */
+#define ESCAPED_MOST 1024
+
+struct collecting {
+    struct cache *cache;
+    struct str origin;
+    uint64_t list[CACHE_TAGS_MOST + 1]; /* the last: any group */
+    uint32_t count;
+    bool every, any_group;
+};
+
+static void add(struct collecting *to, uint64_t tag, enum cache_tag_source source)
+{
+    if (to->count == CACHE_TAGS_MOST) {
+        to->every = true;
+        to->any_group |= source == CACHE_TAG_OF_GROUPS;
+        return;
+    }
+    to->list[to->count++] = (tag & ~CACHE_TAG_BITS) | source;
+}
+
+static void add_name(struct collecting *to, struct str name, enum cache_tag_source source)
+{
+    add(to, cache_tag_of_name(to->cache, name), source);
+}
+
+/* ---- Surrogate-Key and Cache-Tag ---- */
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static void read_surrogate_key(struct collecting *to, struct str value)
+{
+    for (size_t from = 0, end; from < value.len; from = end) {
+        for (end = from; end < value.len && !is_blank(value.ptr[end]);)
+            end++;
+        if (end > from)
+            add_name(to, str_of(value.ptr + from, end - from), CACHE_TAG_OF_SURROGATE_KEY);
+        else
+            end++;
+    }
+}
+
+static void read_cache_tag(struct collecting *to, struct str value)
+{
+    struct str name;
+    while (str_tokens_next(&value, &name))
+        add_name(to, name, CACHE_TAG_OF_CACHE_TAG);
+}
+
+/* ---- lists of strings (RFC 9651 §3.1, §3.3.3) ---- */
+
+static void skip_blanks(struct str *rest, bool tabs)
+{
+    while (rest->len > 0 && (rest->ptr[0] == ' ' || (tabs && rest->ptr[0] == '\t'))) {
+        rest->ptr++;
+        rest->len--;
+    }
+}
+
+static bool take(struct str *rest, char c)
+{
+    if (rest->len == 0 || rest->ptr[0] != c)
+        return false;
+    rest->ptr++;
+    rest->len--;
+    return true;
+}
+
+/* What stands between its quotes: where it lies, or, with escapes in it, without them in `room`. */
+static bool take_string(struct str *rest, struct appender *room, struct str *text)
+{
+    if (!take(rest, '"'))
+        return false;
+    *text = str_of(rest->ptr, 0);
+    *room = appender_on(room->ptr, room->cap);
+    bool escapes = false;
+    while (!take(rest, '"')) {
+        bool escaped = take(rest, '\\');
+        char c = rest->len > 0 ? rest->ptr[0] : '\0';
+        if (c < ' ' || c > '~' || (escaped && c != '"' && c != '\\'))
+            return false;
+        escapes |= escaped;
+        append(room, &c, 1);
+        take(rest, c);
+    }
+    text->len = (size_t)(rest->ptr - 1 - text->ptr);
+    if (escapes)
+        *text = str_of(room->ptr, room->len);
+    return !escapes || !room->overflow;
+}
+
+static bool is_key_start(char c)
+{
+    return (c >= 'a' && c <= 'z') || c == '*';
+}
+
+static bool is_key_char(char c)
+{
+    return is_key_start(c) || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+}
+
+/* Any other bare item: parameters mean nothing here, it only has to end somewhere. */
+static bool skip_bare_item(struct str *rest)
+{
+    size_t len = 0;
+    while (len < rest->len && rest->ptr[len] > ' ' && rest->ptr[len] < 0x7f &&
+           memchr(",;\"()", rest->ptr[len], 5) == NULL)
+        len++;
+    *rest = str_of(rest->ptr + len, rest->len - len);
+    return len > 0;
+}
+
+static bool skip_parameters(struct str *rest)
+{
+    char bytes[ESCAPED_MOST];
+    struct appender room = appender_on(bytes, sizeof(bytes));
+    struct str text;
+    while (take(rest, ';')) {
+        skip_blanks(rest, false);
+        if (rest->len == 0 || !is_key_start(rest->ptr[0]))
+            return false;
+        while (rest->len > 0 && is_key_char(rest->ptr[0]))
+            take(rest, rest->ptr[0]);
+        if (!take(rest, '='))
+            continue;
+        bool string = rest->len > 0 && rest->ptr[0] == '"';
+        if (string ? !take_string(rest, &room, &text) : !skip_bare_item(rest))
+            return false;
+    }
+    return true;
+}
+
+/* One line; false where it is not such a list. */
+static bool read_strings(struct str value, void (*each)(void *to, struct str text), void *to)
+{
+    char bytes[ESCAPED_MOST];
+    struct appender room = appender_on(bytes, sizeof(bytes));
+    struct str text;
+    skip_blanks(&value, false);
+    while (value.len > 0) {
+        if (!take_string(&value, &room, &text) || !skip_parameters(&value))
+            return false;
+        each(to, text);
+        skip_blanks(&value, true);
+        if (value.len == 0)
+            break;
+        if (!take(&value, ','))
+            return false;
+        skip_blanks(&value, true);
+        if (value.len == 0)
+            return false; /* a comma with nothing behind it */
+    }
+    return true;
+}
+
+/* ---- groups (RFC 9875) ---- */
+
+static void add_group(void *arg, struct str group)
+{
+    struct collecting *to = arg;
+    add(to, cache_tag_of_group(to->cache, to->origin, group), CACHE_TAG_OF_GROUPS);
+    add_name(to, group, CACHE_TAG_OF_GROUPS);
+}
+
+/* A field that cannot be parsed is ignored as a whole (RFC 9651 §4.2). */
+static void read_groups(struct collecting *to, struct fields response)
+{
+    struct collecting before = *to;
+    for (unsigned i = 0; i < response.count; i++) {
+        const struct field *f = &response.list[i];
+        if (f->id == FIELD_CACHE_GROUPS && !read_strings(field_value(f), add_group, to)) {
+            *to = before;
+            return;
+        }
+    }
+}
+
+static void purge_one_group(void *arg, struct str group)
+{
+    struct collecting *to = arg;
+    cache_purge_group(to->cache, to->origin, group);
+}
+
+static void ignore(void *arg, struct str text)
+{
+    (void)arg, (void)text;
+}
+
+void cache_purge_groups(struct cache *cache, struct str key_text, struct fields response)
+{
+    struct collecting to = {.cache = cache, .origin = cache_key_origin(key_text)};
+    for (unsigned pass = 0; pass < 2; pass++)
+        for (unsigned i = 0; i < response.count; i++) {
+            const struct field *f = &response.list[i];
+            if (f->id == FIELD_CACHE_GROUP_INVALIDATION &&
+                !read_strings(field_value(f), pass == 0 ? ignore : purge_one_group, &to))
+                return;
+        }
+}
+
+/* ---- making ---- */
+
+/* Which of the sources the head has, as bits. */
+static unsigned find_sources(struct fields response)
+{
+    unsigned sources = 0;
+    for (const struct field *f = response.list, *end = f + response.count; f < end; f++) {
+        if (f->id == FIELD_SURROGATE_KEY)
+            sources |= 1u << CACHE_TAG_OF_SURROGATE_KEY;
+        else if (f->id == FIELD_CACHE_TAG)
+            sources |= 1u << CACHE_TAG_OF_CACHE_TAG;
+        else if (f->id == FIELD_CACHE_GROUPS)
+            sources |= 1u << CACHE_TAG_OF_GROUPS;
+    }
+    return sources;
+}
+
+/* Groups first: what there is no room for is reached by any name, but by no group of others. */
+static void read_fields(struct collecting *to, struct fields response)
+{
+    read_groups(to, response);
+    for (unsigned i = 0; i < response.count; i++) {
+        const struct field *f = &response.list[i];
+        if (f->id == FIELD_SURROGATE_KEY)
+            read_surrogate_key(to, field_value(f));
+        else if (f->id == FIELD_CACHE_TAG)
+            read_cache_tag(to, field_value(f));
+    }
+}
+
+/* False when memory is out. */
+static bool make(struct collecting *from, struct cache_tags **out)
+{
+    *out = NULL;
+    if (from->any_group) {
+        cache_purge_expect_any_group(from->cache);
+        from->list[from->count++] =
+            (cache_tag_of_any_group(from->cache, from->origin) & ~CACHE_TAG_BITS) |
+            CACHE_TAG_OF_GROUPS;
+    }
+    if (from->count == 0)
+        return true;
+    struct cache_tags *tags =
+        cache_budget_alloc_stored(from->cache, sizeof(*tags) + from->count * sizeof(tags->list[0]));
+    if (tags == NULL)
+        return false;
+    tags->count = from->count;
+    tags->every = from->every;
+    memcpy(tags->list, from->list, from->count * sizeof(tags->list[0]));
+    *out = tags;
+    return true;
+}
+
+bool cache_tags_read(struct cache *cache, struct str key_text, struct fields response,
+                     struct cache_tags **out)
+{
+    struct str url = cache_key_url(key_text);
+    *out = NULL;
+    if (weir_likely(find_sources(response) == 0 && url.len == key_text.len))
+        return true;
+    struct collecting to = {.cache = cache, .origin = cache_key_origin(key_text)};
+    if (url.len < key_text.len)
+        add(&to, cache_tag_of_url(cache, url), CACHE_TAG_OF_URL);
+    read_fields(&to, response);
+    return make(&to, out);
+}
+
+bool cache_tags_renew(struct cache *cache, const struct cache_object *stored,
+                      struct fields not_modified, struct cache_tags **out)
+{
+    const struct cache_tags *old = cache_object_tags(stored);
+    unsigned renewed = find_sources(not_modified);
+    *out = NULL;
+    if (weir_likely(old == NULL && renewed == 0))
+        return true;
+    struct collecting to = {.cache = cache, .origin = cache_key_origin(cache_object_key(stored))};
+    if (old != NULL) {
+        to.every = old->every;
+        for (uint32_t i = 0; i < old->count; i++)
+            if (!(renewed & 1u << (old->list[i] & CACHE_TAG_BITS)))
+                add(&to, old->list[i], (enum cache_tag_source)(old->list[i] & CACHE_TAG_BITS));
+    }
+    read_fields(&to, not_modified);
+    return make(&to, out);
+}
+
+void cache_tags_free(struct cache *cache, struct cache_tags *tags)
+{
+    cache_budget_free(cache, tags);
+}

@@ -78,6 +78,10 @@ _Static_assert(sizeof(size_t) == sizeof(uint64_t), "sizes are read as 64 bits");
     X("routes[].cache.hit_for_miss", TIME, conf_route, cache.hit_for_miss_ms, 0, YEAR_MS, "10s",   \
       "after a response that may not be stored, requests for the same key do not wait for each "   \
       "other for so long; 0s switches it off")                                                     \
+    X("routes[].cache.purge_from", NETWORKS, conf_route, cache.purge_from, 0, 0, "[]",             \
+      "clients, by address or network, whose PURGE requests are answered; the others' get 403; "   \
+      "an "                                                                                        \
+      "empty list passes PURGE on to the origin")                                                  \
     X("limits.header_size", SIZE, conf, limits.header_size, KIB, 128 * KIB, "32KiB",               \
       "a request's first line and fields together; more gets 431, or 414 for the target alone")    \
     X("limits.headers", COUNT, conf, limits.headers, 1, 10000, "100",                              \

@@ -40,13 +40,13 @@ static bool accepts_json(const struct request *request)
     return accept && memmem(accept->value, accept->value_len, "json", 4) != NULL;
 }
 
-/* The answer is Weir's own. */
-static enum request_state answer(struct request *request, unsigned status, const char *detail,
-                                 const char *text)
+/* The answer is Weir's own. Takes the object; NULL: memory is out. */
+static enum request_state answer_object(struct request *request, struct cache_object *object,
+                                        const char *detail)
 {
     weir_assert(!request->head_sent);
     cache_object_release(&request->object);
-    request->object = local_object(status, text, accepts_json(request), worker_wall_s());
+    request->object = object;
     request->outcome = OUTCOME_LOCAL;
     request->detail = detail;
     request->stored = request->collapsed = false;
@@ -56,6 +56,13 @@ static enum request_state answer(struct request *request, unsigned status, const
         return REQUEST_FINISH;
     }
     return REQUEST_DELIVER;
+}
+
+static enum request_state answer(struct request *request, unsigned status, const char *detail,
+                                 const char *text)
+{
+    return answer_object(
+        request, local_object(status, text, accepts_json(request), worker_wall_s()), detail);
 }
 
 static enum request_state answer_local(struct request *request, enum local local)
@@ -146,6 +153,15 @@ static bool ends_here(const struct request *request)
     return f && str_to_u64(field_value(f), UINT32_MAX, &left) && left == 0;
 }
 
+static enum request_state purge(struct request *request)
+{
+    enum local local;
+    struct cache_object *object = purge_answer(request, &local);
+
+    return local == LOCAL_PURGED ? answer_object(request, object, local_row(local)->detail)
+                                 : answer_local(request, local);
+}
+
 static enum request_state route(struct request *request)
 {
     const struct http1_head *head = request->head;
@@ -160,6 +176,8 @@ static enum request_state route(struct request *request)
     if (weir_unlikely(ends_here(request)))
         return answer_local(request, LOCAL_MAX_FORWARDS);
     cell_add(&request->worker->stats.routes[request->route->index].requests, 1);
+    if (weir_unlikely(head->method == METHOD_OTHER) && purge_is_meant(request))
+        return purge(request);
     return REQUEST_LOOKUP;
 }
 

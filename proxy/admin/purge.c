@@ -1,57 +1,202 @@
 /*
- * POST /purge?url=: forgets one URL, every variant of it.
+ * POST /purge?url=|prefix=|tag=|all=1, with &soft=1: forgets what is stored, or makes it stale.
  *
- * Called by admin.c on the main thread, for clients that may. The key is made from the URL by the
- * rule that makes a request's, so that what a client asked for is what is found.
+ * Called by admin.c on the main thread, for clients that may. A URL is made into a key by the rule
+ * that makes a request's, so that what a client asked for is what is found. What needs a walk
+ * through all that is stored is a job: a timer walks on in slices, so that the other pages are
+ * served in between, and the reply is sent when the walk ends, whether its client is still there or
+ * not (evhttp drops what has no connection any more). The same timer sees to the log of purges once
+ * a second.
  */
 #include "proxy/admin/admin.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A key is never longer than its URL but for a slash. */
-static bool purge_url(struct cache *cache, const char *url, unsigned *purged)
+/* Objects visited between two looks at what else there is to do: less than a millisecond. */
+#define VISITS_PER_TURN 2048
+
+struct admin_purger {
+    struct admin *admin; /* borrowed */
+    struct event *turn;
+    struct list_link replies; /* of reply.link */
+};
+
+/* A request that waits for its job. */
+struct reply {
+    struct cache_purge_job job;
+    struct admin_purger *purger;
+    struct evhttp_request *req;
+    struct admin_purge_order order;
+    char *prefix; /* owned: as a key has it */
+    struct list_link link;
+};
+
+static struct cache *cache_of(const struct admin_purger *purger)
 {
-    size_t room = strlen(url) + 2;
+    return purger->admin->weir->cache;
+}
+
+/* ---- replies ---- */
+
+static void reply_purged(struct evhttp_request *req, const struct admin_purge_order *order,
+                         uint64_t purged)
+{
+    char body[64];
+
+    snprintf(body, sizeof(body), "{\"purged\": %llu}\n", (unsigned long long)purged);
+    admin_reply(req, 200, ADMIN_JSON, body);
+    log_info("admin: purged %llu stored responses%s: %s %s", (unsigned long long)purged,
+             order->soft ? " (soft)" : "", admin_purge_word(order->what), order->value);
+}
+
+static void free_reply(struct reply *reply)
+{
+    list_remove(&reply->link);
+    free(reply->order.value);
+    free(reply->prefix);
+    free(reply);
+}
+
+static void on_done(struct cache_purge_job *job)
+{
+    struct reply *reply = weir_container(job, struct reply, job);
+
+    reply_purged(reply->req, &reply->order, job->purged);
+    free_reply(reply);
+}
+
+/* ---- what is asked for ---- */
+
+/* As a key has it; NULL when it is no URL, or memory is out. A key is never longer than its URL but
+ * for a slash. Rules of the route that the URL takes belong here. */
+static char *key_of_url(const char *url)
+{
+    size_t room = strlen(url) + 3;
     char *text = malloc(room);
-    struct appender out = appender_on(text, text ? room : 0);
-    bool good = text && cache_key_from_url(str_from(url), &out);
+    struct appender out = appender_on(text, text ? room - 1 : 0);
 
-    if (good) {
-        struct cache_key key = {.text = str_of(out.ptr, out.len)};
-
-        cache_key_hash(cache, &key);
-        *purged = cache_purge(cache, &key);
+    if (!text || !cache_key_from_url(str_from(url), &out)) {
+        free(text);
+        return NULL;
     }
-    free(text);
-    return good;
+    text[out.len] = '\0';
+    return text;
+}
+
+/* What works at once is done here. True: the rest needs a walk. */
+static bool begin(struct reply *reply, int64_t now_ms)
+{
+    struct cache *cache = cache_of(reply->purger);
+    struct cache_purge_job *job = &reply->job;
+
+    job->what = CACHE_PURGE_LOGGED;
+    job->soft = reply->order.soft;
+    job->on_done = on_done;
+    switch (reply->order.what) {
+    case ADMIN_PURGE_URL:
+        job->purged =
+            cache_purge_url(cache, str_from(reply->prefix), job->soft, now_ms, &job->logged);
+        return job->logged != 0;
+    case ADMIN_PURGE_PREFIX:
+        job->what = CACHE_PURGE_PREFIX;
+        job->prefix = str_from(reply->prefix);
+        return true;
+    case ADMIN_PURGE_TAG:
+        job->logged = cache_purge_tag(cache, str_from(reply->order.value), job->soft);
+        return true;
+    case ADMIN_PURGE_ALL:
+        job->what = CACHE_PURGE_ALL;
+        return true;
+    }
+    weir_assert(!"what is to be purged");
+    return false;
+}
+
+static void start(struct admin_purger *purger, struct reply *reply)
+{
+    if (!begin(reply, worker_mono_ms())) {
+        on_done(&reply->job);
+        return;
+    }
+    if (!cache_purge_begin(cache_of(purger), &reply->job)) {
+        admin_reply_error(reply->req, 503, "too many purges wait for their turn; send it again");
+        free_reply(reply);
+        return;
+    }
+    event_add(purger->turn, &(struct timeval){0, 0});
 }
 
 void admin_purge(struct admin *admin, struct evhttp_request *req)
 {
     const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(req)), *why;
-    char *url = admin_only_parameter(query, "url", &why);
-    char body[64];
-    unsigned purged;
+    struct reply *reply = calloc(1, sizeof(*reply));
+    bool is_url;
 
-    if (!url) {
-        admin_reply_error(
-            req, 400,
-            "the parameter url %s; send POST /purge?url=URL with the URL percent-encoded (curl: "
-            "-G -X POST --data-urlencode url=URL)",
-            why);
+    if (!reply) {
+        admin_reply_error(req, 503, "the purge does not fit into memory");
         return;
     }
-    if (purge_url(admin->weir->cache, url, &purged)) {
-        snprintf(body, sizeof(body), "{\"purged\": %u}\n", purged);
-        admin_reply(req, 200, ADMIN_JSON, body);
-        log_info("admin: purged %u stored responses of %s", purged, url);
-    } else {
+    reply->purger = admin->purger;
+    reply->req = req;
+    list_push_back(&admin->purger->replies, &reply->link);
+    if (!admin_purge_read(query, &reply->order, &why)) {
+        admin_reply_error(req, 400,
+                          "%s; send POST /purge?url=URL, ?prefix=URL, ?tag=TAG or ?all=1, with "
+                          "&soft=1 to make it stale instead, percent-encoded (curl: -G -X POST "
+                          "--data-urlencode url=URL)",
+                          why);
+        free_reply(reply);
+        return;
+    }
+    is_url = reply->order.what == ADMIN_PURGE_URL || reply->order.what == ADMIN_PURGE_PREFIX;
+    if (is_url && !(reply->prefix = key_of_url(reply->order.value))) {
         admin_reply_error(
             req, 400,
             "not a URL: %s; write it as clients ask for it, with scheme and host, such as "
             "http://api.example.com/v1/items?page=2",
-            url);
+            reply->order.value);
+        free_reply(reply);
+        return;
     }
-    free(url);
+    start(admin->purger, reply);
+}
+
+/* ---- the walks ---- */
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+    struct admin_purger *purger = arg;
+    bool more = cache_purge_go_on(cache_of(purger), VISITS_PER_TURN, worker_mono_ms());
+
+    (void)fd, (void)what;
+    event_add(purger->turn, &(struct timeval){more ? 0 : 1, 0});
+}
+
+struct admin_purger *admin_purger_new(struct admin *admin)
+{
+    struct admin_purger *purger = base_alloc_zero(sizeof(*purger));
+
+    purger->admin = admin;
+    list_init(&purger->replies);
+    purger->turn = event_new(admin->weir->base, -1, 0, on_turn, purger);
+    weir_assert(purger->turn && event_add(purger->turn, &(struct timeval){1, 0}) == 0);
+    return purger;
+}
+
+void admin_purger_free(struct admin_purger **from)
+{
+    struct admin_purger *purger = weir_take(from);
+
+    if (!purger)
+        return;
+    while (!list_empty(&purger->replies)) {
+        struct reply *reply = weir_container(purger->replies.next, struct reply, link);
+
+        cache_purge_give_up(cache_of(purger), &reply->job);
+        admin_reply_error(reply->req, 503, "weir is stopping, and what it has stored goes with it");
+        free_reply(reply);
+    }
+    event_free(purger->turn);
+    free(purger);
 }

@@ -53,6 +53,7 @@ static void test_defaults(void **state)
     assert_int_equal(route->cache.ttl_s, 0);
     assert_int_equal(route->cache.negative_ttl_s, 0);
     assert_int_equal(route->cache.hit_for_miss_ms, 10000);
+    assert_int_equal(route->cache.purge_from_count, 0);
     assert_int_equal(conf->limits.header_size, 32768);
     assert_int_equal(conf->limits.headers, 100);
     assert_int_equal(conf->limits.body_size, 1 << 30);
@@ -85,7 +86,8 @@ static void test_everything(void **state)
         "    methods: [GET, HEAD, PURGE]\n"
         "    upstream: b\n"
         "    strip_prefix: true\n"
-        "    cache: {enabled: false, ttl: 5m, negative_ttl: \"1s\", hit_for_miss: 250ms}\n"
+        "    cache: {enabled: false, ttl: 5m, negative_ttl: \"1s\", hit_for_miss: 250ms, "
+        "purge_from: [10.0.0.0/8, \"::1\"]}\n"
         "  - {host: A.b, upstream: a, cache: {enabled: \"true\", hit_for_miss: 0}}\n"
         "upstreams:\n"
         "  a: {servers: [\"http://[::1]\", \"unix:/run/o.sock\"], host: origin}\n"
@@ -124,6 +126,8 @@ static void test_everything(void **state)
     assert_int_equal(route->cache.ttl_s, 300);
     assert_int_equal(route->cache.negative_ttl_s, 1);
     assert_int_equal(route->cache.hit_for_miss_ms, 250);
+    assert_int_equal(route->cache.purge_from_count, 2);
+    assert_string_equal(route->cache.purge_from[1].text, "::1");
     assert_int_equal(conf->routes[1].index, 1);
     assert_true(conf->routes[1].cache.enabled);
     assert_int_equal(conf->routes[1].cache.hit_for_miss_ms, 0);

@@ -113,23 +113,24 @@ struct selection {
 };
 
 /* The most recent of those whose Vary values this request has (RFC 9111 §4.1). */
-static inline struct selection select_stored_locked(struct cache_shard *shard,
-                                                    const struct cache_query *query,
-                                                    struct cache_object **gone)
+static inline __attribute__((always_inline)) struct selection select_stored_locked(
+    struct cache_shard *shard, const struct cache_query *query, struct cache_object **gone)
 {
     struct selection selection = {.use = POLICY_UNUSABLE};
-    struct cache_object *object = cache_index_first_locked(shard, &query->key), *rest;
-    for (; object != NULL; object = cache_index_next_locked(&query->key, rest)) {
-        rest = object->next;
+    struct cache_object *object = cache_index_first_locked(shard, &query->key);
+    while (object != NULL) {
         if (weir_unlikely(cache_object_is_tagged(object)) &&
-            !cache_purge_spares_locked(shard, object, query->now_ms, gone))
+            !cache_purge_spares_locked(shard, object, query->now_ms, gone)) {
+            object = cache_index_first_locked(shard, &query->key);
             continue;
+        }
         if (object->vary_len == 0 || cache_vary_matches(cache_object_vary(object), query->fields)) {
             selection.object = object;
             selection.use = policy_use_stored(&object->meta, query->request, query->now_ms);
             break;
         }
         selection.other_variants = true;
+        object = cache_index_next_locked(&query->key, object->next);
     }
     return selection;
 }

@@ -227,11 +227,11 @@ void cache_object_release(struct cache_object **from)
 struct cache_meta cache_object_meta(const struct cache_object *object)
 {
     struct cache_meta meta;
-    uint64_t words[sizeof(meta) / sizeof(uint64_t)];
     const meta_word *from = (const meta_word *)&object->meta;
-    for (size_t i = 0; i < weir_count(words); i++)
-        words[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
-    memcpy(&meta, words, sizeof(meta));
+    meta_word *to = (meta_word *)&meta;
+#pragma GCC unroll 8
+    for (size_t i = 0; i < sizeof(meta) / sizeof(*to); i++)
+        to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
     return meta;
 }
 

@@ -153,7 +153,7 @@ static bool ends_here(const struct request *request)
     return f && str_to_u64(field_value(f), UINT32_MAX, &left) && left == 0;
 }
 
-static enum request_state purge(struct request *request)
+static __attribute__((noinline)) enum request_state purge(struct request *request)
 {
     enum local local;
     struct cache_object *object = purge_answer(request, &local);

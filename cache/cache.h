@@ -423,9 +423,10 @@ struct cache_purge_job {
 bool cache_purge_begin(struct cache *cache, struct cache_purge_job *job);
 /* Before on_done: it will not be called. What was reached is gone. */
 void cache_purge_give_up(struct cache *cache, struct cache_purge_job *job);
-/* Walks on, visiting about `most` objects; calls on_done of what has ended. Begins a walk where one is
- * due, for a job or because the log has grown. True: there is more to do at once. */
-bool cache_purge_go_on(struct cache *cache, unsigned most, int64_t now_ms);
+/* Walks on: a turn, of about `least` objects, and more where a walk of a hundred turns has to come
+ * to an end; calls on_done of what has ended. Begins a walk where one is due, for a job or because
+ * the log has grown. True: there is more to do soon. */
+bool cache_purge_go_on(struct cache *cache, unsigned least, int64_t now_ms);
 
 /* Removes expired objects that have no validator, visiting at most `most` objects; keeps its place
  * from call to call. Main thread, once a second. */

@@ -26,6 +26,8 @@
 /* Buckets and objects that are visited under one lock. */
 #define STEPS_PER_LOCK 64u
 #define JOBS_MOST 64u
+/* A walk ends after about so many turns, however much is stored. */
+#define WALK_TURNS 128u
 /* A walk for the log alone begins when it is so far ahead, or when it has waited for so long. */
 #define BEHIND_MOST (CACHE_LOG_ENTRIES / 4)
 #define BEHIND_MOST_MS 10000
@@ -318,8 +320,11 @@ static unsigned walk_slice(struct cache *cache, int64_t now_ms)
     struct cache_object *gone = NULL;
     unsigned steps = 0;
     pthread_mutex_lock(&shard->lock);
-    if (walk->bucket == 0)
+    if (walk->bucket == 0) {
+        uint64_t size = (uint64_t)shard->mask + 1 + shard->objects;
+        walk->turn_steps = size * cache->shard_count / WALK_TURNS;
         enter_shard_locked(walk, shard);
+    }
     while (walk->bucket <= shard->mask && steps < STEPS_PER_LOCK) {
         struct cache_object *next;
         for (struct cache_object *o = shard->buckets[walk->bucket]; o != NULL; o = next, steps++) {
@@ -394,15 +399,17 @@ void cache_purge_give_up(struct cache *cache, struct cache_purge_job *job)
     cache->walk.jobs--;
 }
 
-bool cache_purge_go_on(struct cache *cache, unsigned most, int64_t now_ms)
+bool cache_purge_go_on(struct cache *cache, unsigned least, int64_t now_ms)
 {
     struct cache_walk *walk = &cache->walk;
     if (!walk->under_way && !is_due(cache, now_ms))
         return false;
     if (!walk->under_way)
         begin_walk(cache);
-    for (unsigned steps = 0; steps < most && walk->shard < cache->shard_count;)
+    uint64_t steps = 0;
+    do
         steps += walk_slice(cache, now_ms);
+    while (walk->shard < cache->shard_count && (steps < least || steps < walk->turn_steps));
     if (walk->shard == cache->shard_count)
         end_walk(cache, now_ms);
     return walk->under_way || is_due(cache, now_ms);

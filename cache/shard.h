@@ -69,6 +69,7 @@ struct cache_shortage {
 struct cache_walk {
     bool under_way;
     uint32_t shard, bucket;         /* where it goes on */
+    uint64_t turn_steps;            /* of a turn, at least, so that it ends some time */
     uint64_t number, walked_number; /* the log's when it began; when the last complete one did */
     int64_t ended_ms;
     uint64_t walks;               /* ever */

@@ -13,8 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Objects visited between two looks at what else there is to do: less than a millisecond. */
-#define VISITS_PER_TURN 2048
+/* Objects visited in a turn, a fraction of a millisecond; and the pause behind it, in which other
+ * pages are served, and a worker that shares the processor goes on. */
+#define VISITS_PER_TURN 512
+#define PAUSE_US 1000
 
 struct admin_purger {
     struct admin *admin; /* borrowed */
@@ -167,10 +169,11 @@ void admin_purge(struct admin *admin, struct evhttp_request *req)
 static void on_turn(evutil_socket_t fd, short what, void *arg)
 {
     struct admin_purger *purger = arg;
+    const struct timeval pause = {0, PAUSE_US}, second = {1, 0};
     bool more = cache_purge_go_on(cache_of(purger), VISITS_PER_TURN, worker_mono_ms());
 
     (void)fd, (void)what;
-    event_add(purger->turn, &(struct timeval){more ? 0 : 1, 0});
+    event_add(purger->turn, more ? &pause : &second);
 }
 
 struct admin_purger *admin_purger_new(struct admin *admin)

@@ -1,6 +1,7 @@
 /*
  * Keys: what a stored response is found by, "scheme://host[:port]target". Written by requests,
- * and by purges from a URL as users write it; both must come to the same bytes. Pure, apart from
+ * by purges from a URL as users write it, and by invalidation from a reference in a response; all
+ * must come to the same bytes. Pure, apart from
  * the secret of the cache that is hashed with: a seed alone leaves collisions of XXH3 that can
  * be computed in advance, 192 random bytes do not. Any thread.
  */

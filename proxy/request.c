@@ -24,6 +24,7 @@
 typedef enum request_state state_function(struct request *request);
 
 static void run(struct request *request);
+static enum request_state purge(struct request *request) __attribute__((noinline)); /* rare */
 static void on_wait_due(struct wheel_timer *timer, int64_t now_ms);
 
 /* ---- small helpers ---- */
@@ -153,7 +154,7 @@ static bool ends_here(const struct request *request)
     return f && str_to_u64(field_value(f), UINT32_MAX, &left) && left == 0;
 }
 
-static __attribute__((noinline)) enum request_state purge(struct request *request)
+static enum request_state purge(struct request *request)
 {
     enum local local;
     struct cache_object *object = purge_answer(request, &local);

@@ -21,6 +21,7 @@
     X(route)                                                                                       \
     X(cache_control)                                                                               \
     X(vary)                                                                                        \
+    X(tags)                                                                                        \
     X(conditions)                                                                                  \
     X(freshen)                                                                                     \
     X(config)                                                                                      \

@@ -472,6 +472,7 @@ struct log_counts log_count(enum log_level level);
  * that nobody compares names twice. */
 #define FIELD_TABLE(X)                                                                             \
     X(ACCEPT, "Accept")                                                                            \
+    X(ACCEPT_ENCODING, "Accept-Encoding")                                                          \
     X(AGE, "Age")                                                                                  \
     X(AUTHORIZATION, "Authorization")                                                              \
     X(CACHE_CONTROL, "Cache-Control")                                                              \

@@ -106,6 +106,10 @@ bool str_list_next(struct str *rest, struct str *element);
  * separates. */
 bool str_tokens_next(struct str *rest, struct str *element);
 
+/* The length of the well-formed UTF-8 sequence that s, not empty, begins with; 0 when it is none. No
+ * overlong forms, no surrogates, nothing above U+10FFFF (RFC 3629 §4). */
+size_t str_utf8_sequence(struct str s);
+
 /* How many bytes there are before the first that is not printable ASCII, or is a quote or a
  * backslash. Behind the last one, STR_PLAIN_MARGIN can be read. */
 size_t str_plain_run(const char *at, size_t len);

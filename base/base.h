@@ -480,6 +480,7 @@ struct log_counts log_count(enum log_level level);
     X(AUTHORIZATION, "Authorization")                                                              \
     X(CACHE_CONTROL, "Cache-Control")                                                              \
     X(CACHE_STATUS, "Cache-Status")                                                                \
+    X(CDN_CACHE_CONTROL, "CDN-Cache-Control")                                                      \
     X(CONNECTION, "Connection")                                                                    \
     X(CONTENT_LENGTH, "Content-Length")                                                            \
     X(CONTENT_LOCATION, "Content-Location")                                                        \
@@ -508,6 +509,7 @@ struct log_counts log_count(enum log_level level);
     X(REFERER, "Referer")                                                                          \
     X(SERVER, "Server")                                                                            \
     X(SET_COOKIE, "Set-Cookie")                                                                    \
+    X(SURROGATE_CONTROL, "Surrogate-Control")                                                      \
     X(TE, "TE")                                                                                    \
     X(TRACEPARENT, "traceparent")                                                                  \
     X(TRACESTATE, "tracestate")                                                                    \
@@ -517,6 +519,7 @@ struct log_counts log_count(enum log_level level);
     X(USER_AGENT, "User-Agent")                                                                    \
     X(VARY, "Vary")                                                                                \
     X(VIA, "Via")                                                                                  \
+    X(WEIR_CACHE_CONTROL, "Weir-Cache-Control")                                                    \
     X(X_FORWARDED_FOR, "X-Forwarded-For")                                                          \
     X(X_FORWARDED_HOST, "X-Forwarded-Host")                                                        \
     X(X_FORWARDED_PROTO, "X-Forwarded-Proto")                                                      \

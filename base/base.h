@@ -106,6 +106,10 @@ bool str_list_next(struct str *rest, struct str *element);
  * separates. */
 bool str_tokens_next(struct str *rest, struct str *element);
 
+/* The length of the well-formed UTF-8 sequence that s, not empty, begins with; 0 when it is none. No
+ * overlong forms, no surrogates, nothing above U+10FFFF (RFC 3629 §4). */
+size_t str_utf8_sequence(struct str s);
+
 /* How many bytes there are before the first that is not printable ASCII, or is a quote or a
  * backslash. Behind the last one, STR_PLAIN_MARGIN can be read. */
 size_t str_plain_run(const char *at, size_t len);
@@ -477,6 +481,7 @@ struct log_counts log_count(enum log_level level);
     X(AUTHORIZATION, "Authorization")                                                              \
     X(CACHE_CONTROL, "Cache-Control")                                                              \
     X(CACHE_STATUS, "Cache-Status")                                                                \
+    X(CDN_CACHE_CONTROL, "CDN-Cache-Control")                                                      \
     X(CONNECTION, "Connection")                                                                    \
     X(CONTENT_LENGTH, "Content-Length")                                                            \
     X(CONTENT_LOCATION, "Content-Location")                                                        \
@@ -505,6 +510,7 @@ struct log_counts log_count(enum log_level level);
     X(REFERER, "Referer")                                                                          \
     X(SERVER, "Server")                                                                            \
     X(SET_COOKIE, "Set-Cookie")                                                                    \
+    X(SURROGATE_CONTROL, "Surrogate-Control")                                                      \
     X(TE, "TE")                                                                                    \
     X(TRACEPARENT, "traceparent")                                                                  \
     X(TRACESTATE, "tracestate")                                                                    \
@@ -514,6 +520,7 @@ struct log_counts log_count(enum log_level level);
     X(USER_AGENT, "User-Agent")                                                                    \
     X(VARY, "Vary")                                                                                \
     X(VIA, "Via")                                                                                  \
+    X(WEIR_CACHE_CONTROL, "Weir-Cache-Control")                                                    \
     X(X_FORWARDED_FOR, "X-Forwarded-For")                                                          \
     X(X_FORWARDED_HOST, "X-Forwarded-Host")                                                        \
     X(X_FORWARDED_PROTO, "X-Forwarded-Proto")                                                      \

@@ -41,7 +41,10 @@ enum {
     CACHE_HAS_VARY = 1 << 3,
     CACHE_FOR_AUTHORIZED = 1 << 4, /* may answer requests with Authorization (§3.5) */
     CACHE_HEURISTIC = 1 << 5,      /* its lifetime is Weir's guess or the route's ttl */
-    CACHE_HAD_AGE = 1 << 6         /* came with an Age: from a cache between Weir and the origin */
+    CACHE_HAD_AGE = 1 << 6,        /* came with an Age: from a cache between Weir and the origin */
+    CACHE_OVERRIDDEN = 1 << 7,     /* the route passed over something that it says */
+    CACHE_BY_WEIR = 1 << 8,        /* judged by Weir-Cache-Control, */
+    CACHE_BY_SURROGATE = 1 << 9    /* or by Surrogate-Control: neither is kept with it */
 };
 
 struct cache_meta {
@@ -90,6 +93,9 @@ struct policy_exchange {
     int64_t wall_now_s;   /* when its head was received */
     int64_t now_ms;       /* the same moment, monotonic */
     int64_t requested_ms; /* when the request was sent */
+    /* Of a 304: what was decided about the stored response, of which `fields` are the updated head;
+     * else NULL. */
+    const struct cache_meta *stored;
 };
 
 /* Whether a shared cache may store the response (§3), for how long it is fresh (§4.2.1) and how old
@@ -124,8 +130,12 @@ bool policy_not_modified(struct fields request, enum method method, unsigned sta
 
 /* Fields that are never stored or passed on with a stored response: hop-by-hop ones, those
  * Connection names, Age (computed), Content-Length (framing is the sink's), Proxy-Authenticate etc.
- * (§3.1). `fields` is the whole head, `f` one of it. */
+ * (§3.1), and those that speak to Weir alone. `fields` is the whole head, `f` one of it. */
 bool policy_field_is_kept(struct fields fields, const struct field *f);
+
+/* Appends those lines of a 304 that are not kept and yet count when the updated head is judged: the
+ * first Age, and what speaks to Weir alone. */
+void policy_append_unkept(struct fields not_modified, struct appender *out);
 
 /* The head of a stored response after a 304 (§3.2, §4.3.4): writes the updated field block. False
  * when it does not fit, or when the 304 is about another response (its ETag or Vary tells): then

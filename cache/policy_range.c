@@ -23,8 +23,8 @@
 /* Strong comparison of the one entity-tag that If-Range has (§8.8.3.2): neither may be weak. */
 static bool is_same_strong_tag(struct str tag, struct str block)
 {
-    return str_equal(tag, cache_block_field(block, FIELD_ETAG)) && tag.len >= 2 &&
-           memchr(tag.ptr + 1, '"', tag.len - 1) == tag.ptr + tag.len - 1;
+    return str_equal(tag, cache_block_field(block, FIELD_ETAG)) && tag.len > 0 &&
+           tag.ptr[0] == '"' && memchr(tag.ptr + 1, '"', tag.len - 1) == tag.ptr + tag.len - 1;
 }
 
 static bool is_same_strong_date(struct str text, struct str block, int64_t wall_now_s)
@@ -39,9 +39,7 @@ static bool is_same_strong_date(struct str text, struct str block, int64_t wall_
 
 static bool if_range_holds(struct str value, struct str block, int64_t wall_now_s)
 {
-    if (value.len > 0 && value.ptr[0] == '"')
-        return is_same_strong_tag(value, block);
-    return is_same_strong_date(value, block, wall_now_s);
+    return is_same_strong_tag(value, block) || is_same_strong_date(value, block, wall_now_s);
 }
 
 /* ---- Range ----------------------------------------------------------------------------------- */
@@ -67,6 +65,11 @@ static bool take_number(struct str *rest, uint64_t *number)
     return digits > 0;
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* What one range-spec of bytes (§14.1.2) means for a body of `length`: *span is empty when it is not
  * satisfiable. False when it is malformed. */
 static bool read_spec(struct str spec, uint64_t length, struct policy_span *span)
@@ -81,14 +84,11 @@ static bool read_spec(struct str spec, uint64_t length, struct policy_span *span
     if (spec.len > 0 || (!has_first && !has_last) || (has_first && has_last && last < first))
         return false;
     if (!has_first) { /* suffix-range: the last so many bytes */
-        uint64_t suffix = last < length ? last : length;
-
-        *span = (struct policy_span){length - suffix, suffix};
-    } else if (first >= length) {
-        *span = (struct policy_span){length, 0};
+        *span = (struct policy_span){length - least(last, length), least(last, length)};
     } else {
         uint64_t end = has_last && last < length ? last + 1 : length;
 
+        first = least(first, length);
         *span = (struct policy_span){first, end - first};
     }
     return true;
@@ -99,28 +99,20 @@ static uint64_t end_of(const struct policy_span *span)
     return span->first + span->length;
 }
 
-/* Whether sending both in one part takes less than in two. */
-static bool are_near(const struct policy_span *a, const struct policy_span *b)
+/* Makes *into both, unless it takes less to send them in two parts (§15.3.7.2). */
+static bool join_near(struct policy_span *into, const struct policy_span *span)
 {
-    return a->first < end_of(b) + PART_BYTES && b->first < end_of(a) + PART_BYTES;
+    uint64_t first = least(into->first, span->first);
+    uint64_t end = end_of(into) > end_of(span) ? end_of(into) : end_of(span);
+
+    if (end - first >= into->length + span->length + PART_BYTES)
+        return false;
+    *into = (struct policy_span){first, end - first};
+    return true;
 }
 
-/* In the order asked for (§15.3.7.2), but for those that are joined. */
-static void add_span(struct policy_ranges *ranges, struct policy_span span)
-{
-    struct policy_span *last = &ranges->spans[ranges->count > 0 ? ranges->count - 1 : 0];
-
-    if (ranges->count > 0 && are_near(last, &span)) {
-        uint64_t end = end_of(last) > end_of(&span) ? end_of(last) : end_of(&span);
-
-        last->first = last->first < span.first ? last->first : span.first;
-        last->length = end - last->first;
-        return;
-    }
-    ranges->spans[ranges->count++] = span;
-}
-
-/* Reads a ranges-specifier (§14.1.1). False when it is malformed, of another unit, or has more than
+/* Reads a ranges-specifier (§14.1.1); they stay in the order asked for, but for those that are
+ * joined. False when it is malformed, of another unit, or has more than
  * POLICY_SPANS_MOST ranges (§14.2, §17.15). */
 static bool read_ranges(struct str value, uint64_t length, struct policy_ranges *ranges)
 {
@@ -136,8 +128,10 @@ static bool read_ranges(struct str value, uint64_t length, struct policy_ranges 
          str_tokens_next(&rest, &spec);) {
         if (++specs > POLICY_SPANS_MOST || !read_spec(spec, length, &span))
             return false;
-        if (span.length > 0)
-            add_span(ranges, span);
+        if (span.length == 0 ||
+            (ranges->count > 0 && join_near(&ranges->spans[ranges->count - 1], &span)))
+            continue;
+        ranges->spans[ranges->count++] = span;
     }
     return specs > 0;
 }

@@ -22,6 +22,7 @@
     X(cache_control)                                                                               \
     X(vary)                                                                                        \
     X(conditions)                                                                                  \
+    X(range)                                                                                       \
     X(freshen)                                                                                     \
     X(config)                                                                                      \
     X(access_log)                                                                                  \

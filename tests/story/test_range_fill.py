@@ -333,6 +333,26 @@ def test_what_is_known_not_to_be_stored(start):
     weir.wait_cache(hits=1)
 
 
+def test_ranges_do_not_keep_a_key_from_being_stored(start):
+    """Nothing but ranges is asked for, and the origin's mind changes: it is found out when hit-for-miss ends."""
+    seen = []
+    origin = start.origin(ranging(BODY, [("Cache-Control", "no-store")], seen))
+    weir = start.weir(origin, clock=True, route_cache={"hit_for_miss": "60s"})
+    client = weir.client()
+    expect_range(client.get("/a", [("Range", "bytes=5-9")]), 5, 9)
+    origin.script = ranging(BODY, FRESH, seen)
+    weir.advance(40)
+    response = client.get("/a", [("Range", "bytes=5-9")])
+    expect_range(response, 5, 9)
+    assert response.cache_status()["detail"] == "partial"
+    weir.advance(30)
+    expect_range(client.get("/a", [("Range", "bytes=5-9")]), 5, 9)
+    assert seen == [(None, None), ("bytes=5-9", None), (None, None)]
+    weir.wait_cache(stored=1)
+    expect_range(client.get("/a", [("Range", "bytes=5-9")]), 5, 9)
+    weir.wait_cache(hits=1, misses=3)
+
+
 def test_a_range_that_may_not_be_stored_at_all(start):
     """With no-store in the request nothing is kept, and only what is asked for is fetched."""
     seen = []

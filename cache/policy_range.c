@@ -150,15 +150,17 @@ static bool has_coding(struct str block)
 static bool may_be_sent(const struct policy_ranges *ranges, const struct policy_selected *selected)
 {
     const struct policy_span *spans = ranges->spans;
-    uint64_t sum = spans[0].length;
+    uint64_t left = selected->length;
 
-    for (unsigned i = 1; i < ranges->count; i++) {
-        if (selected->arriving && spans[i].first < end_of(&spans[i - 1]))
+    for (unsigned i = 0; i < ranges->count; i++) {
+        if (spans[i].length > left)
             return false;
-        sum += spans[i].length;
+        left -= spans[i].length;
+        if (selected->arriving && i > 0 && spans[i].first < end_of(&spans[i - 1]))
+            return false;
     }
     /* A coding is said of the whole content (§8.4), and the container of several parts has none. */
-    return sum <= selected->length && (ranges->count == 1 || !has_coding(selected->block));
+    return ranges->count == 1 || !has_coding(selected->block);
 }
 
 enum policy_part policy_select_ranges(struct fields request, enum method method,

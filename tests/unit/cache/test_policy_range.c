@@ -121,6 +121,19 @@ static void test_great_numbers(void **state)
     check_rows(rows, weir_count(rows), of_1000);
 }
 
+static void test_a_sum_above_all_numbers(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"0-,-1000", "0+4611686018427387904"},
+        {"0-,0-9,0-", "0+4611686018427387904"},
+        {"100-,0-9,100-,0-9,100-,0-9,100-,0-9,100-", "whole"},
+    };
+    struct policy_selected great = of_1000;
+    great.length = (uint64_t)1 << 62;
+    check_rows(rows, weir_count(rows), great);
+}
+
 static void test_malformed(void **state)
 {
     (void)state;
@@ -401,6 +414,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_range_rfc9110_14_1_2),
         cmocka_unit_test(test_great_numbers),
+        cmocka_unit_test(test_a_sum_above_all_numbers),
         cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_the_unit),
         cmocka_unit_test(test_several_ranges_rfc9110_15_3_7_2),

@@ -28,7 +28,7 @@ struct policy_request {
     int64_t max_age_s, min_fresh_s, max_stale_s; /* max_stale_s: INT64_MAX when without a value */
     bool no_cache, no_store, only_if_cached;
     bool authorization;
-    bool range; /* Range: not looked into while ranges are not served */
+    bool range; /* there is a Range: policy_select_ranges() is to be asked */
 };
 
 void policy_read_request(struct fields fields, struct policy_request *out);
@@ -127,6 +127,39 @@ static inline uint32_t policy_age_s(const struct cache_meta *meta, int64_t now_m
  * If-Modified-Since; GET and HEAD, stored status 200). `block` is the stored field block. */
 bool policy_not_modified(struct fields request, enum method method, unsigned status,
                          struct str block, int64_t wall_now_s);
+
+/* ---- ranges (RFC 9110 §14) ---- */
+
+/* Bytes of a body; never none, and never beyond its end. */
+struct policy_span {
+    uint64_t first, length;
+};
+
+#define POLICY_SPANS_MOST 16
+struct policy_ranges {
+    unsigned count;   /* at least one */
+    bool conditional; /* there is an If-Range, and it holds */
+    struct policy_span spans[POLICY_SPANS_MOST];
+};
+
+/* What the ranges are of. */
+struct policy_selected {
+    unsigned status;
+    struct str block; /* its field block */
+    uint64_t length;  /* of its whole body */
+    bool arriving;    /* what has been passed over of it cannot be had again */
+};
+
+/* What of a response a client is to be sent that asks with a Range; its other conditions come first
+ * (RFC 9110 §13.2.2). */
+enum policy_part {
+    POLICY_WHOLE,
+    POLICY_PARTS,        /* 206 with *ranges, which is set only then */
+    POLICY_UNSATISFIABLE /* 416 */
+};
+enum policy_part policy_select_ranges(struct fields request, enum method method,
+                                      const struct policy_selected *selected, int64_t wall_now_s,
+                                      struct policy_ranges *ranges);
 
 /* Fields that are never stored or passed on with a stored response: hop-by-hop ones, those
  * Connection names, Age (computed), Content-Length (framing is the sink's), Proxy-Authenticate etc.

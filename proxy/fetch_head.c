@@ -85,7 +85,8 @@ bool fetch_publish_head(struct fetch *fetch)
     if (!fetch->cacheable)
         out.reason = POLICY_METHOD;
     out.now_ms = fetch->worker->loop.now_ms;
-    out.hit_for_miss_ms = fetch->route->cache.hit_for_miss_ms;
+    /* A part does not tell whether the whole would be stored: what is known of it ends in time. */
+    out.hit_for_miss_ms = out.reason == POLICY_PARTIAL ? 0 : fetch->route->cache.hit_for_miss_ms;
     if (!forward_response_block(head, wall_s, &block))
         return false;
     out.block = str_of(block.ptr, block.len);

@@ -588,7 +588,8 @@ void date_format(int64_t wall_s, char out[DATE_BYTES]);
     X(CONNECT, "CONNECT", false)                                                                   \
     X(OPTIONS, "OPTIONS", true)                                                                    \
     X(TRACE, "TRACE", true)                                                                        \
-    X(PATCH, "PATCH", false)
+    X(PATCH, "PATCH", false)                                                                       \
+    X(QUERY, "QUERY", true)
 
 enum method {
     METHOD_OTHER,

@@ -28,6 +28,12 @@ int64_t policy_delta_s(struct str value);
 /* The same of a directive's value; -1 as well when the directive is malformed or has none. */
 int64_t policy_directive_delta_s(const struct policy_directive *directive);
 
+/* Whether responses to the method may be stored; and whether a POST's may with that lifetime: the
+ * reason again, or another one. */
+bool policy_method_is_stored(const struct policy_exchange *exchange);
+enum policy_reason policy_confirm_method(const struct policy_exchange *exchange,
+                                         enum policy_reason reason, struct cache_meta *meta);
+
 /* A token (RFC 9110 §5.6.2), which a field name has to be. */
 bool policy_is_token(struct str s);
 

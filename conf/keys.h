@@ -30,6 +30,8 @@
     X(ROUTE_HOST, "host, or *.host", route_host)                                                   \
     X(ROUTE_PATH, "path", route_path)                                                              \
     X(METHODS, "list of methods", methods)                                                         \
+    X(NAMES, "list of names, with * as a glob", names)                                             \
+    X(FIELD_NAMES, "list of names of fields, with * as a glob", field_names)                       \
     X(UPSTREAM, "name of an upstream", upstream)
 
 enum value_type {

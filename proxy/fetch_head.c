@@ -39,7 +39,7 @@ bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request)
 static bool is_safe(enum method method)
 {
     return method == METHOD_GET || method == METHOD_HEAD || method == METHOD_OPTIONS ||
-           method == METHOD_TRACE;
+           method == METHOD_TRACE || method == METHOD_QUERY;
 }
 
 bool fetch_note_invalidation(struct fetch *fetch, const struct request *request)
@@ -59,6 +59,7 @@ static enum policy_reason judge(struct fetch *fetch, unsigned status, struct fie
 {
     struct policy_exchange exchange = {
         .method = fetch->method,
+        .describes_target = fetch_describes_target(fetch),
         .request = &fetch->directives,
         .route = &fetch->route->cache,
         .status = status,
@@ -78,10 +79,10 @@ bool fetch_publish_head(struct fetch *fetch)
     struct cache_fill_head out = {.bodiless = head->body == HTTP1_BODY_NONE, .content_length = -1};
 
     out.reason = judge(fetch, head->status, http1_fields(head), &out.meta);
-    if (!fetch->cacheable)
+    if (!fetch->cacheable && !fetch->findable)
         out.reason = POLICY_METHOD;
     out.now_ms = fetch->worker->loop.now_ms;
-    out.hit_for_miss_ms = fetch->route->cache.hit_for_miss_ms;
+    out.hit_for_miss_ms = fetch->cacheable ? fetch->route->cache.hit_for_miss_ms : 0;
     if (!forward_response_block(head, worker_wall_s(), &block))
         return false;
     out.block = str_of(block.ptr, block.len);

@@ -6,7 +6,7 @@ static void check_written(const char *scheme, const char *authority, const char 
 {
     char bytes[128];
     struct appender out = appender_on(bytes, sizeof(bytes));
-    cache_key_write(&out, str_from(scheme), str_from(authority), str_from(target));
+    cache_key_write(&out, str_from(scheme), str_from(authority), str_from(target), NULL);
     if (out.overflow || !str_equal(str_of(out.ptr, out.len), str_from(expected)))
         fail_msg("'%.*s' is not '%s'", (int)out.len, out.ptr, expected);
 }
@@ -37,7 +37,7 @@ static void test_write_that_does_not_fit(void **state)
     char bytes[16];
     for (size_t cap = 0; cap < 16; cap++) {
         struct appender out = appender_on(bytes, cap);
-        cache_key_write(&out, STR("http"), STR("host.example"), STR("/"));
+        cache_key_write(&out, STR("http"), STR("host.example"), STR("/"), NULL);
         assert_true(out.overflow);
         assert_true(out.len <= cap);
     }

@@ -32,7 +32,7 @@ bool cookie_next(struct str *rest, struct cookie *cookie)
         cookie->name = str_trim(str_of(pair.ptr, name_len));
         cookie->value = sign != NULL ? str_trim(str_of(sign + 1, pair.len - name_len - 1))
                                      : str_of(pair.ptr + pair.len, 0);
-        cookie->doubtful = is_doubtful(pair);
+        cookie->doubtful = memchr(pair.ptr, '"', name_len) != NULL || is_doubtful(cookie->value);
         return true;
     }
     return false;

@@ -25,6 +25,7 @@ typedef enum fetch_state state_function(struct fetch *fetch);
 
 static void run(struct fetch *fetch);
 static void on_conn(struct net_conn *conn, enum net_event what);
+static enum fetch_state start_over(struct fetch *fetch, enum pool_close why);
 
 size_t fetch_bytes(const struct conf *conf)
 {
@@ -332,6 +333,16 @@ static enum fetch_state ask_without_conditions(struct fetch *fetch)
     return FETCH_SEND;
 }
 
+/* An origin to which QUERY is not yet like GET answers Weir's own If-None-Match by 412 (RFC 9110
+ * §13.1.2), which says that the stored response is still good, and is nothing that its client could
+ * understand. As some of them mean it of every condition, it is asked again without. */
+static enum fetch_state ask_query_anew(struct fetch *fetch)
+{
+    cache_object_release(&fetch->stored);
+    fetch->request_head = fetch->plain_head;
+    return start_over(fetch, POOL_CLOSE_ERROR);
+}
+
 /* Reads the final head into the fill, or lets what is stored live on. */
 static enum fetch_state take_head(struct fetch *fetch)
 {
@@ -348,6 +359,8 @@ static enum fetch_state take_head(struct fetch *fetch)
             return fetch_fail(fetch, LOCAL_OVERLOADED);
         }
     }
+    if (fetch->stored && fetch->head.status == 412 && fetch->method == METHOD_QUERY)
+        return ask_query_anew(fetch);
     if (!fetch_publish_head(fetch))
         return fetch_fail(fetch, LOCAL_OVERLOADED);
     fetch->head_given = true;
@@ -465,6 +478,22 @@ static void end_lease(struct fetch *fetch, enum pool_close why)
     }
 }
 
+/* The request is sent anew, on a fresh connection. */
+static enum fetch_state start_over(struct fetch *fetch, enum pool_close why)
+{
+    fetch_clear_deadline(fetch);
+    end_lease(fetch, why);
+    fetch->want = POOL_WANT_FRESH;
+    fetch->failure = LOCAL_NONE;
+    fetch->why = NULL;
+    fetch->close_reason = POOL_CLOSE_ERROR;
+    fetch->head_sent = fetch->head_begun = false;
+    fetch->parsed_at = NULL;
+    fetch->input = str_of(NULL, 0);
+    http1_head_reset(&fetch->head);
+    return FETCH_LEASE;
+}
+
 static enum pool_close close_reason(const struct fetch *fetch)
 {
     if (fetch->failure == LOCAL_CLIENT_GONE && !fetch->tunnel_ended)
@@ -489,17 +518,9 @@ static enum fetch_state fail_or_retry(struct fetch *fetch)
 
     fetch_clear_deadline(fetch);
     if (may_retry(fetch)) {
-        end_lease(fetch, POOL_CLOSE_IDLE_DEATH);
         pool_count_retry(fetch->server);
         fetch->retries++;
-        fetch->want = POOL_WANT_FRESH;
-        fetch->failure = LOCAL_NONE;
-        fetch->why = NULL;
-        fetch->close_reason = POOL_CLOSE_ERROR;
-        fetch->head_sent = fetch->head_begun = false;
-        fetch->parsed_at = NULL;
-        http1_head_reset(&fetch->head);
-        return FETCH_LEASE;
+        return start_over(fetch, POOL_CLOSE_IDLE_DEATH);
     }
     row = local_row(fetch->failure);
     if (fetch->failure == LOCAL_CLIENT_GONE)

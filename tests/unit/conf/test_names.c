@@ -158,7 +158,7 @@ static void test_complaints(void **state)
                   "2:70: cookies: \"a=b\" is not a name; write it without spaces and & = ; # , "
                   "\"\n");
     expect_errors(ROUTE("query_body: 17MiB"),
-                  "2:46: query_body: \"17MiB\" is out of range; write 0 to 16MiB\n");
+                  "2:46: query_body: \"17MiB\" is out of range; write 0B to 16MiB\n");
 }
 
 int main(void)

@@ -28,7 +28,8 @@ struct policy_request {
     int64_t max_age_s, min_fresh_s, max_stale_s; /* max_stale_s: INT64_MAX when without a value */
     bool no_cache, no_store, only_if_cached;
     bool authorization;
-    bool range; /* Range: not looked into while ranges are not served */
+    bool range;     /* Range: not looked into while ranges are not served */
+    bool overrides; /* a field by which some origins are asked for another method or URL */
 };
 
 void policy_read_request(struct fields fields, struct policy_request *out);
@@ -36,6 +37,10 @@ void policy_read_request(struct fields fields, struct policy_request *out);
 /* What of a request its route keeps from the cache, neither looked up nor stored: the `detail` of
  * Cache-Status, or NULL. */
 const char *policy_bypass(struct fields request, const struct conf_route_bypass *bypass);
+
+/* Of a request that `overrides`: whether the route's key knows all such fields of it. If not, its
+ * response may be another one than its key says (web cache poisoning). */
+bool policy_override_is_keyed(struct fields request, const struct conf_route_key *rules);
 
 /* Flags of a response that were decided when it was stored, so that a hit parses nothing. */
 enum {

@@ -26,6 +26,25 @@ static bool has_field(struct fields request, const struct conf_names *names)
     return false;
 }
 
+bool policy_override_is_keyed(struct fields request, const struct conf_route_key *rules)
+{
+    for (const struct field *f = request.list, *end = f + request.count; f < end; f++) {
+        switch (f->id) {
+        case FIELD_X_HTTP_METHOD:
+        case FIELD_X_HTTP_METHOD_OVERRIDE:
+        case FIELD_X_METHOD_OVERRIDE:
+        case FIELD_X_ORIGINAL_URL:
+        case FIELD_X_REWRITE_URL:
+            if (!conf_names_match_nocase(&rules->headers, field_name(f)))
+                return false;
+            break;
+        default:
+            break;
+        }
+    }
+    return true;
+}
+
 const char *policy_bypass(struct fields request, const struct conf_route_bypass *bypass)
 {
     if (bypass->cookies.count > 0 && has_cookie(request, &bypass->cookies))

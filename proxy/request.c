@@ -254,6 +254,11 @@ static const char *passes_by(struct request *request)
     if ((head->body != HTTP1_BODY_NONE && !has_content) || head->upgrade || names_fields(fields) ||
         fields_first(fields, FIELD_IF_MATCH) || fields_first(fields, FIELD_IF_UNMODIFIED_SINCE))
         return "request";
+    if (weir_unlikely(request->directives.overrides) &&
+        !policy_override_is_keyed(fields, request->key_rules)) {
+        request->detail = "override";
+        return "request";
+    }
     if (weir_unlikely(request->route->cache.bypass.any)) {
         request->detail = policy_bypass(fields, &request->route->cache.bypass);
         return request->detail ? "bypass" : NULL;

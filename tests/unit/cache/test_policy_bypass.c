@@ -47,12 +47,43 @@ static void test_one_of_the_lists(void **state)
     check("X-Preview: 1", &only_headers, "bypass-header");
 }
 
+static void test_overrides(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *head;
+        bool overrides, keyed;
+    } rows[] = {
+        {"X-Original-URL: /b", true, true},
+        {"x-original-url:", true, true},
+        {"X-Rewrite-URL: /b", true, false},
+        {"X-HTTP-Method-Override: HEAD", true, false},
+        {"X-HTTP-Method: HEAD", true, false},
+        {"X-Method-Override: HEAD", true, false},
+        {"X-Original-URL: /b\nX-Rewrite-URL: /c", true, false},
+        {"X-Original-URLs: /b", false, true},
+        {"X-Forwarded-Host: b", false, true},
+        {NULL, false, true},
+    };
+    static const struct str listed[] = {{"x-original-*", 12}};
+    struct conf_route_key rules = {.any = true, .headers = {listed, 1}};
+    for (size_t i = 0; i < weir_count(rows); i++) {
+        struct head head = head_of(rows[i].head);
+        struct policy_request request;
+        policy_read_request(fields_of(&head), &request);
+        expect_row(rows[i].head, request.overrides, rows[i].overrides);
+        expect_row(rows[i].head, policy_override_is_keyed(fields_of(&head), &rules), rows[i].keyed);
+    }
+    no_row_failed();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cookies),
         cmocka_unit_test(test_headers),
         cmocka_unit_test(test_one_of_the_lists),
+        cmocka_unit_test(test_overrides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -236,6 +236,13 @@ static bool names_fields(struct fields fields)
     return false;
 }
 
+/* Some origins would be asked for another method or URL than the key has. */
+static bool means_something_else(const struct request *request)
+{
+    return weir_unlikely(request->directives.overrides) &&
+           !policy_override_is_keyed(http1_fields(request->head), request->key_rules);
+}
+
 /* What makes a request pass the cache by, as Cache-Status's fwd; NULL when it is to be looked up.
  */
 static const char *passes_by(struct request *request)
@@ -254,8 +261,7 @@ static const char *passes_by(struct request *request)
     if ((head->body != HTTP1_BODY_NONE && !has_content) || head->upgrade || names_fields(fields) ||
         fields_first(fields, FIELD_IF_MATCH) || fields_first(fields, FIELD_IF_UNMODIFIED_SINCE))
         return "request";
-    if (weir_unlikely(request->directives.overrides) &&
-        !policy_override_is_keyed(fields, request->key_rules)) {
+    if (means_something_else(request)) {
         request->detail = "override";
         return "request";
     }
@@ -414,7 +420,8 @@ static bool may_answer_gets(const struct request *request)
     struct fields fields = http1_fields(request->head);
 
     return request->head->method == METHOD_POST && cache->enabled && !request->head->upgrade &&
-           !names_fields(fields) && !policy_bypass(fields, &cache->bypass);
+           !names_fields(fields) && !means_something_else(request) &&
+           !policy_bypass(fields, &cache->bypass);
 }
 
 /* Alone at the origin, too; but what is answered may be stored as the target's. */

@@ -524,7 +524,12 @@ struct log_counts log_count(enum log_level level);
     X(X_FORWARDED_FOR, "X-Forwarded-For")                                                          \
     X(X_FORWARDED_HOST, "X-Forwarded-Host")                                                        \
     X(X_FORWARDED_PROTO, "X-Forwarded-Proto")                                                      \
-    X(X_REQUEST_ID, "X-Request-ID")
+    X(X_HTTP_METHOD, "X-HTTP-Method")                                                              \
+    X(X_HTTP_METHOD_OVERRIDE, "X-HTTP-Method-Override")                                            \
+    X(X_METHOD_OVERRIDE, "X-Method-Override")                                                      \
+    X(X_ORIGINAL_URL, "X-Original-URL")                                                            \
+    X(X_REQUEST_ID, "X-Request-ID")                                                                \
+    X(X_REWRITE_URL, "X-Rewrite-URL")
 
 enum field_id {
     FIELD_OTHER,
@@ -596,7 +601,8 @@ void date_format(int64_t wall_s, char out[DATE_BYTES]);
     X(CONNECT, "CONNECT", false)                                                                   \
     X(OPTIONS, "OPTIONS", true)                                                                    \
     X(TRACE, "TRACE", true)                                                                        \
-    X(PATCH, "PATCH", false)
+    X(PATCH, "PATCH", false)                                                                       \
+    X(QUERY, "QUERY", true)
 
 enum method {
     METHOD_OTHER,

@@ -39,7 +39,7 @@ bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request)
 static bool is_safe(enum method method)
 {
     return method == METHOD_GET || method == METHOD_HEAD || method == METHOD_OPTIONS ||
-           method == METHOD_TRACE;
+           method == METHOD_TRACE || method == METHOD_QUERY;
 }
 
 bool fetch_note_invalidation(struct fetch *fetch, const struct request *request)
@@ -61,6 +61,7 @@ static enum policy_reason judge(struct fetch *fetch, unsigned status, struct fie
 {
     struct policy_exchange exchange = {
         .method = fetch->method,
+        .describes_target = fetch_describes_target(fetch),
         .request = &fetch->directives,
         .route = &fetch->route->cache,
         .status = status,
@@ -82,11 +83,12 @@ bool fetch_publish_head(struct fetch *fetch)
     int64_t wall_s = worker_wall_s();
 
     out.reason = judge(fetch, head->status, http1_fields(head), NULL, wall_s, &out.meta);
-    if (!fetch->cacheable)
+    if (!fetch->cacheable && !fetch->findable)
         out.reason = POLICY_METHOD;
     out.now_ms = fetch->worker->loop.now_ms;
     /* A part does not tell whether the whole would be stored: what is known of it ends in time. */
-    out.hit_for_miss_ms = out.reason == POLICY_PARTIAL ? 0 : fetch->route->cache.hit_for_miss_ms;
+    if (fetch->cacheable && out.reason != POLICY_PARTIAL)
+        out.hit_for_miss_ms = fetch->route->cache.hit_for_miss_ms;
     if (!forward_response_block(head, wall_s, &block))
         return false;
     out.block = str_of(block.ptr, block.len);

@@ -31,12 +31,14 @@ OPTIONS = {
     "must_revalidate_forbids_stale": True,  # §5.2.2.2, §5.2.2.8, §5.2.2.10
     "must_understand_heeded": True,     # §5.2.2.3
     "vary_heeded": True,                # §4.1
-    "recent_by_date": False,            # §4: of several that match
+    "recent_by_date": True,            # §4: of several that match
     "unsafe_invalidates": True,         # §4.4
     "etag_decides_over_date": True,     # RFC 9110 §13.2.2
     "not_modified_updates": True,       # §3.2
     "other_not_modified_is_refused": True,  # §4.3.4
     "pragma_heeded": True,              # §5.4
+    "ranges_served": True,              # RFC 9110 §14.2: may
+    "if_range_heeded": True,            # RFC 9110 §13.1.5
     "kept_without_validator": False,    # expired ones that nothing can be asked about are dropped
 }
 
@@ -46,6 +48,9 @@ HEURISTIC = {200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501}     # RFC 91
 SAFE = {"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"}                      # RFC 9110 §9.2.1
 CONDITIONS = ("if-none-match", "if-modified-since")
 OVERFLOW_S = 2147483648                                                  # §1.2.2
+RANGES_MOST = 16                                                         # RFC 9110 §17.15: some bound
+RANGE_GAP = 80
+STRONG_DATE_S = 60                                                       # RFC 9110 §8.8.2.2
 AGE_MOST_S = 2147483647                                                  # "the greatest positive integer"
 
 
@@ -91,6 +96,8 @@ class Answer(Message):
     body: bytes = b""
     age: int = None
     cache_status: dict = None
+    content_range: str = None
+    parts: list = None      # of a multipart/byteranges: (Content-Range, bytes) of each
 
 
 @dataclasses.dataclass
@@ -102,6 +109,7 @@ class Stored(Message):
     born_s: int = 0         # when its age was 0
     lifetime_s: int = 0
     serial: int = 0         # order of storing
+    arrived_s: int = 0
     control: dict = None
 
     def validators(self):
@@ -172,8 +180,41 @@ def entity_tags(lines):
     return [tag.removeprefix("W/") for tag in members(lines) or [] if re.fullmatch(r'(W/)?"[^"]*"', tag)]
 
 
+def join_ranges(wanted):
+    """Those that overlap or lie close together as one (RFC 9110 §15.3.7.2), where the first of them was asked for."""
+    joined = []
+    for first, last in wanted:
+        near = [one for one in joined if first <= one[1] + RANGE_GAP and one[0] <= last + RANGE_GAP]
+        if not near:
+            joined.append((first, last))
+            continue
+        whole = min(first, *(one[0] for one in near)), max(last, *(one[1] for one in near))
+        at = joined.index(near[0])
+        joined = [one for one in joined if one not in near]
+        joined.insert(at, whole)
+    return joined
+
+
 def weakly_equal(one, other):
     return one is not None and other is not None and one.removeprefix("W/") == other.removeprefix("W/")
+
+
+def byte_ranges(lines):
+    """The ranges of a Range field as (first, last), None where it is open; None: it is to be ignored (RFC 9110 §14.1, §14.2)."""
+    match = re.fullmatch(r"bytes=(.*)", lines[0], re.I) if len(lines) == 1 else None
+    if not match:
+        return None
+    found = []
+    for text in match[1].split(","):
+        text = text.strip(" \t")
+        if not text:
+            continue
+        spec = re.fullmatch(r"(\d*)-(\d*)", text)
+        first, last = (int(part) if part else None for part in spec.groups()) if spec else (None, None)
+        if first is None and last is None or (None not in (first, last) and last < first):
+            return None
+        found.append((first, last))
+    return found or None
 
 
 # ---- the cache ----
@@ -331,7 +372,9 @@ class Cache:
         return max(fitting, key=self.recency, default=None), bool(same)
 
     def recency(self, one):
-        return parse_date(one.first("date")) or 0 if self.options["recent_by_date"] else 0, one.serial
+        """§4: by Date; what has no valid one counts by its arrival."""
+        date_s = parse_date(one.first("date"))
+        return (one.arrived_s if date_s is None else date_s) if self.options["recent_by_date"] else 0, one.serial
 
     def usable(self, one, request):
         """Whether it may be delivered without asking (§4), or why not: "stale", "request" or "authorization"."""
@@ -425,6 +468,9 @@ class Cache:
             self.store(request, new)
         elif reason != "method":
             status["detail"] = reason
+        if self.forbids_storing(request) and not any(request.all(name) for name in CONDITIONS):
+            # Range goes to the origin, which knows none here.
+            request = Request([field for field in request.fields if field[0] != "Range"], request.method, request.url)
         return self.from_reply(reply, request, status, conditions=True)
 
     def with_date(self, reply):
@@ -438,11 +484,14 @@ class Cache:
         new.url = request.url
         new.vary = self.selecting(request, members(new.all("vary")))
         new.fields = [(name, value) for name, value in new.fields if name.lower() not in ("age", "content-length")]
-        self.serial += 1
-        new.serial = self.serial
+        self.note_arrival(new)
         self.stored = [one for one in self.stored if (one.url, one.vary) != (new.url, new.vary)]
         self.stored.append(new)
         self.counters["stored"] += 1
+
+    def note_arrival(self, one):
+        self.serial += 1
+        one.serial, one.arrived_s = self.serial, self.now_s
 
     # -- 304 from the origin --
 
@@ -464,8 +513,7 @@ class Cache:
         updated = Reply(fields=one.fields, status=one.status, body=one.body)
         reason, judged = self.judge(Request(request.fields, "GET", request.url), updated)
         one.fields = [(name, value) for name, value in one.fields if name.lower() != "age"]
-        self.serial += 1
-        one.serial = self.serial
+        self.note_arrival(one)
         one.lifetime_s, one.born_s, one.control = judged.lifetime_s, judged.born_s, judged.control
         if reason != "":
             self.forget(request.url)
@@ -486,12 +534,54 @@ class Cache:
         if reply.all("age"):
             # Even one that cannot be read says that a cache had it before (§5.1).
             answer.age = self.age_on_arrival(reply)
-        return self.finish(answer, request) if conditions else self.without_body(answer, request)
+        return self.finish(answer, request, in_order=True) if conditions else self.without_body(answer, request)
 
-    def finish(self, answer, request):
+    def finish(self, answer, request, in_order=False):
         if answer.status == 200 and self.client_has_it(answer, request):
             answer.status = 304
+        if answer.status == 200 and request.method == "GET" and request.all("range") and self.options["ranges_served"]:
+            self.take_range(answer, request, in_order)
         return self.without_body(answer, request)
+
+    # -- ranges: RFC 9110 §14 --
+
+    def take_range(self, answer, request, in_order):
+        """`in_order`: the bytes go by but once."""
+        asked = byte_ranges(request.all("range"))
+        length = len(answer.body)
+        if asked is None or length == 0 or not self.if_range_holds(answer, request):
+            return
+        wanted = [(max(0, length - last), length - 1) if first is None else (first, length - 1 if last is None else min(last, length - 1))
+                  for first, last in asked]
+        wanted = [(first, last) for first, last in wanted if first <= last]
+        if len(asked) > RANGES_MOST or sum(last - first + 1 for first, last in wanted) > length:
+            return
+        if not wanted:
+            answer.status, answer.body, answer.content_range = 416, b"", f"bytes */{length}"
+            answer.fields = [(name, value) for name, value in answer.fields if name.lower() in ("date", "vary")]
+            return
+        joined = join_ranges(wanted)
+        if in_order and joined != sorted(joined):
+            return
+        answer.status = 206
+        texts = [(f"bytes {first}-{last}/{length}", answer.body[first:last + 1]) for first, last in joined]
+        if len(texts) == 1:
+            answer.content_range, answer.body = texts[0]
+        else:
+            answer.parts, answer.body = texts, b""
+
+    def if_range_holds(self, answer, request):
+        """RFC 9110 §13.1.5, §8.8.2.2."""
+        lines = request.all("if-range")
+        if not lines or not self.options["if_range_heeded"]:
+            return True
+        if len(lines) > 1:
+            return False
+        if '"' in lines[0]:
+            return lines[0] == answer.first("etag") and not lines[0].startswith("W/")
+        modified, date_s = answer.first("last-modified"), parse_date(answer.first("date"))
+        at_s = parse_date(lines[0])
+        return at_s is not None and at_s == parse_date(modified) and date_s is not None and date_s - at_s >= STRONG_DATE_S
 
     @staticmethod
     def without_body(answer, request):

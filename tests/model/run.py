@@ -17,6 +17,7 @@ import http.client
 import json
 import os
 import random
+import re
 import select
 import signal
 import socket
@@ -90,7 +91,8 @@ class Bench:
         if self.weir:
             self.weir.kill()
         self.origin = Origin()
-        config = weirtest.make_config(self.origin, pool={"idle_timeout": "7d"}, limits={"idle_timeout": "7d"}, workers=1)
+        config = weirtest.make_config(self.origin, pool={"idle_timeout": "7d"}, limits={"idle_timeout": "7d"}, workers=1,
+                                      route_cache={"hit_for_miss": "0s"})
         self.weir = weirtest.Weir(self.folder, config, clock=True)
         self.admin = http.client.HTTPConnection("127.0.0.1", self.weir.admin_port, timeout=weirtest.PATIENCE_S)
         self.now_s = self.post("/test/clock?hold_ms=0")["wall_ms"] // 1000
@@ -139,9 +141,26 @@ def parse_reply(reply, method):
     return weirtest.response_bytes(reply.status, b"" if method == "HEAD" else reply.body, own + reply.fields)
 
 
+def read_parts(response):
+    """The parts of a multipart/byteranges as (Content-Range, bytes); None when it is none."""
+    match = re.fullmatch(r"multipart/byteranges; ?boundary=\"?([^\"]+)\"?", response.field("Content-Type") or "")
+    if not match:
+        return None
+    mark = b"--" + match[1].encode()
+    pieces = (b"\r\n" + response.body).split(b"\r\n" + mark)
+    if pieces[0] or pieces[-1].strip() != b"--":
+        raise Difference(f"not a multipart: {response.body!r}")
+    parts = []
+    for piece in pieces[1:-1]:
+        head, _, content = piece.partition(b"\r\n\r\n")
+        fields = weirtest.parse_fields(head.strip(b"\r\n").split(b"\r\n"))
+        parts.append((dict((name.lower(), value) for name, value in fields).get("content-range"), content))
+    return parts
+
+
 def compare(what, expected, seen):
     if expected != seen:
-        raise Difference(f"{what}: the model says {expected!r}, Weir {seen!r}")
+        raise Difference(f"{what}: the model says {str(expected)[:400]}, Weir {str(seen)[:400]}")
 
 
 class Run:
@@ -181,7 +200,9 @@ class Run:
         age = response.field("Age")
         compare("Age", expected.age, None if age is None else int(age))
         if "detail" not in expected.cache_status or expected_asks:
-            compare("body", expected.body, response.body)
+            compare("Content-Range", expected.content_range, response.field("Content-Range"))
+            compare("parts", expected.parts, read_parts(response))
+            compare("body", expected.body, response.body if expected.parts is None else b"")
             for name in FIELDS:
                 compare(name, expected.all(name), response.all(name))
 

@@ -27,6 +27,10 @@ ASKS = ("no-cache", "no-store", "only-if-cached", "max-age=0", "max-age=1", "max
         "max-stale=60, max-age=5", "only-if-cached, max-stale", 'x="no-cache"')
 TAGS_ASKED = ('"1"', '"2"', 'W/"1"', '"3", "1"', "*", "1")
 
+RANGES = ("bytes=0-9", "bytes=-5", "bytes=500-", "bytes=-0", "bytes=290-400", "BYTES=0-0", "bytes=5-4", "bytes=0-9,5-4", "items=0-1", "bytes=0-0,-1",
+          "bytes=0-4, 200-209", "bytes=200-209,0-4", "bytes=0-9, 5-14", "bytes=0-4,700-", "bytes=0-, 0-0", "bytes=0-0,100-100,299-",
+          "bytes=" + ",".join(f"{at}-{at}" for at in range(17)))
+
 
 def draw(random, chance, choices):
     return random.choice(choices) if random.random() < chance else None
@@ -86,6 +90,9 @@ def make_request(random, number):
     add(fields, "Pragma", draw(random, 0.03, ("no-cache",)))
     add(fields, "If-None-Match", draw(random, 0.12, TAGS_ASKED))
     add(fields, "If-Modified-Since", draw(random, 0.08, MODIFIED))
+    add(fields, "Range", draw(random, 0.1, RANGES))
+    if fields and fields[-1][0] == "Range":
+        add(fields, "If-Range", draw(random, 0.3, ('"1"', '"1"', 'W/"1"', '"2"', "1", *MODIFIED)))
     return {"do": "request", "number": number, "method": random.choice(METHODS), "url": random.choice(URLS[:2] + URLS),
             "fields": fields, "answer": make_answer(random)}
 
@@ -118,8 +125,13 @@ def make_reply(step, asked, now_s, start_s):
         fields = resolve(answer["not_modified"], now_s, start_s)
         return model.Reply(fields=fields + [("X-Gen", f"{step['number']}n")], status=304)
     if reply.status != 204:
-        reply.body = b"%d" % step["number"]
+        reply.body = make_body(step["number"])
     return reply
+
+
+def make_body(number):
+    """Every eight bytes tell whose they are and where."""
+    return b"".join(b"%04d%04d" % (number, at) for at in range(38 if number % 2 else 20))
 
 
 def confirms(when, reply, asked):

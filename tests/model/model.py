@@ -37,6 +37,9 @@ OPTIONS = {
     "not_modified_updates": True,       # §3.2
     "other_not_modified_is_refused": True,  # §4.3.4
     "pragma_heeded": True,              # §5.4
+    "locations_invalidate": True,       # §4.4: may
+    "post_stored": True,                # RFC 9110 §9.3.3: may
+    "query_looked_up": True,            # may
     "ranges_served": True,              # RFC 9110 §14.2: may
     "if_range_heeded": True,            # RFC 9110 §13.1.5
     "kept_without_validator": False,    # expired ones that nothing can be asked about are dropped
@@ -72,6 +75,12 @@ class Message:
 class Request(Message):
     method: str = "GET"
     url: str = "/"
+    content: bytes = b""
+
+    @property
+    def key(self):
+        """What a stored response is found by; HEAD is answered with what GET has stored (§4)."""
+        return (self.url, self.content) if self.method == "QUERY" else (self.url, None)
 
 
 @dataclasses.dataclass
@@ -102,14 +111,12 @@ class Answer(Message):
 
 @dataclasses.dataclass
 class Stored(Message):
-    url: str = ""
+    key: tuple = ()
     status: int = 0
     body: bytes = b""
     vary: tuple = ()        # (name, members that the request had) of each name in Vary
     born_s: int = 0         # when its age was 0
     lifetime_s: int = 0
-    serial: int = 0         # order of storing
-    arrived_s: int = 0
     control: dict = None
 
     def validators(self):
@@ -225,7 +232,6 @@ class Cache:
         self.options = options
         self.now_s = now_s
         self.stored = []
-        self.serial = 0
         self.counters = collections.Counter()
 
     # -- time --
@@ -272,6 +278,11 @@ class Cache:
         share_s = (date_s - modified_s) // self.options["heuristic_divisor"]
         return min(share_s, self.options["heuristic_most_s"]) if share_s > 0 else None
 
+    @staticmethod
+    def may_be_guessed(reply, control):
+        """§4.2.2: statuses by definition, others when they are marked."""
+        return reply.status in HEURISTIC or "public" in control
+
     def age_on_arrival(self, reply):
         """§4.2.3; the origin answers at once."""
         date_s = parse_date(reply.first("date"))
@@ -298,7 +309,7 @@ class Cache:
         authorized = bool(request.all("authorization"))
         if not explicit and "no-cache" in control:
             lifetime_s = 0
-        elif not explicit and reply.status in HEURISTIC and not cookie and not authorized:
+        elif not explicit and self.may_be_guessed(reply, control) and not cookie and not authorized:
             lifetime_s = self.heuristic_lifetime(reply, date_s)
         one = Stored(fields=list(reply.fields), status=reply.status, body=reply.body, lifetime_s=lifetime_s or 0,
                      born_s=self.now_s - self.age_on_arrival(reply), control=control)
@@ -307,7 +318,7 @@ class Cache:
     def why_not_stored(self, request, reply, one, explicit, says):
         control = one.control
         understood = "must-understand" in control and self.options["must_understand_heeded"]
-        if request.method != "GET":
+        if request.method not in ("GET", "QUERY"):
             return "method"
         if self.forbids_storing(request):
             return "request-no-store"
@@ -328,7 +339,7 @@ class Cache:
             return "malformed"
         if request.all("authorization") and not self.may_be_shared(control):
             return "authorization"
-        if not explicit and reply.status not in HEURISTIC:
+        if not explicit and not self.may_be_guessed(reply, control):
             return "status"
         if self.options["set_cookie_needs_freshness"] and reply.all("set-cookie") and \
                 (not explicit or one.lifetime_s == 0 or "no-cache" in control):
@@ -366,15 +377,10 @@ class Cache:
         return one.vary == self.selecting(request, [name for name, _ in one.vary])
 
     def select(self, request):
-        """(the most recent one that the request selects or None, whether others are stored): §4."""
-        same = [one for one in self.stored if one.url == request.url]
+        """(the most recent one that the request selects or None, whether any are stored): §4."""
+        same = [one for one in self.stored if one.key == request.key]
         fitting = [one for one in same if self.matches(one, request)]
-        return max(fitting, key=self.recency, default=None), bool(same)
-
-    def recency(self, one):
-        """§4: by Date; what has no valid one counts by its arrival."""
-        date_s = parse_date(one.first("date"))
-        return (one.arrived_s if date_s is None else date_s) if self.options["recent_by_date"] else 0, one.serial
+        return next(iter(fitting), None), bool(same)
 
     def usable(self, one, request):
         """Whether it may be delivered without asking (§4), or why not: "stale", "request" or "authorization"."""
@@ -419,7 +425,8 @@ class Cache:
     # -- one request --
 
     def exchange(self, request, ask):
-        if request.method not in ("GET", "HEAD"):
+        looked_up = ("GET", "HEAD", "QUERY") if self.options["query_looked_up"] else ("GET", "HEAD")
+        if request.method not in looked_up:
             return self.pass_by(request, ask)
         one, others = self.select(request)
         why = self.usable(one, request) if one else "vary-miss" if others else "uri-miss"
@@ -442,10 +449,27 @@ class Cache:
                                          request.first("if-modified-since"))))
         if request.method not in SAFE and 200 <= reply.status < 400 and self.options["unsafe_invalidates"]:
             self.forget(request.url)
-        return self.from_reply(reply, request, {"fwd": "method"})
+            for name in ("location", "content-location"):
+                if len(reply.all(name)) == 1 and self.options["locations_invalidate"]:
+                    self.forget(reply.first(name))
+        status = {"fwd": "method"}
+        if request.method == "POST" and self.options["post_stored"]:
+            self.store_posted(request, reply, status)
+        return self.from_reply(reply, request, status)
+
+    def store_posted(self, request, reply, status):
+        """RFC 9110 §9.3.3: a 200 that says to be its target's representation, and for how long it is fresh."""
+        if reply.status != 200 or reply.all("content-location") != [request.url] or request.all("authorization"):
+            return
+        reason, new = self.judge(Request(request.fields, "GET", request.url), reply)
+        explicit = self.explicit_lifetime(new.control, reply, 0) is not None
+        if reason == "" and explicit and self.is_fresh(new) and "no-cache" not in new.control:
+            self.store(request, new)
+            status["stored"] = True
 
     def forget(self, url):
-        gone = [one for one in self.stored if one.url == url]
+        """§4.4: all that is stored for the target, whatever the method; returns how many."""
+        gone = [one for one in self.stored if one.key[0] == url]
         for one in gone:
             self.stored.remove(one)
         self.counters["purged"] += len(gone)
@@ -481,17 +505,23 @@ class Cache:
 
     def store(self, request, new):
         """§3; one with the same selecting values makes room for it."""
-        new.url = request.url
+        new.key = Request(method="GET", url=request.url).key if request.method == "POST" else request.key
         new.vary = self.selecting(request, members(new.all("vary")))
         new.fields = [(name, value) for name, value in new.fields if name.lower() not in ("age", "content-length")]
-        self.note_arrival(new)
-        self.stored = [one for one in self.stored if (one.url, one.vary) != (new.url, new.vary)]
-        self.stored.append(new)
+        self.stored = [one for one in self.stored if (one.key, one.vary) != (new.key, new.vary)]
+        self.put_in_order(new)
         self.counters["stored"] += 1
 
-    def note_arrival(self, one):
-        self.serial += 1
-        one.serial, one.arrived_s = self.serial, self.now_s
+    def put_in_order(self, new):
+        """The most recent first, as Date tells (§4); where one cannot be read, the one that came last."""
+        date_s = parse_date(new.first("date")) if self.options["recent_by_date"] else None
+        at = 0
+        while at < len(self.stored):
+            other_s = parse_date(self.stored[at].first("date"))
+            if self.stored[at].key == new.key and (date_s is None or other_s is None or other_s <= date_s):
+                break
+            at += 1
+        self.stored.insert(at, new)
 
     # -- 304 from the origin --
 
@@ -513,7 +543,8 @@ class Cache:
         updated = Reply(fields=one.fields, status=one.status, body=one.body)
         reason, judged = self.judge(Request(request.fields, "GET", request.url), updated)
         one.fields = [(name, value) for name, value in one.fields if name.lower() != "age"]
-        self.note_arrival(one)
+        self.stored.remove(one)
+        self.put_in_order(one)
         one.lifetime_s, one.born_s, one.control = judged.lifetime_s, judged.born_s, judged.control
         if reason != "":
             self.forget(request.url)
@@ -554,7 +585,7 @@ class Cache:
         wanted = [(max(0, length - last), length - 1) if first is None else (first, length - 1 if last is None else min(last, length - 1))
                   for first, last in asked]
         wanted = [(first, last) for first, last in wanted if first <= last]
-        if len(asked) > RANGES_MOST or sum(last - first + 1 for first, last in wanted) > length:
+        if len(asked) > RANGES_MOST:
             return
         if not wanted:
             answer.status, answer.body, answer.content_range = 416, b"", f"bytes */{length}"

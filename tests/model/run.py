@@ -115,8 +115,7 @@ class Bench:
 
     def fetch(self, request, host, reply_to):
         """One exchange; the origin's part of it is done here too."""
-        body = b"x" if request.method in ("POST", "PUT") else None
-        self.client.sock.sendall(weirtest.request_bytes(request.method, request.url, request.fields, body, host=host))
+        self.client.sock.sendall(weirtest.request_bytes(request.method, request.url, request.fields, request.content or None, host=host))
         deadline = time.monotonic() + weirtest.PATIENCE_S
         while b"\r\n\r\n" not in self.client.buffer:
             ready = select.select([self.client.sock, *self.origin.descriptors()], [], [], weirtest.PATIENCE_S)[0]
@@ -174,7 +173,7 @@ class Run:
         self.host = f"m{bench.hosts}.test"
 
     def request(self, step):
-        request = model.Request(method=step["method"], url=step["url"],
+        request = model.Request(method=step["method"], url=step["url"], content=step.get("content", "").encode(),
                                 fields=stepping.resolve(step["fields"], self.cache.now_s, self.start_s))
         expected_asks, asks = [], []
 
@@ -285,7 +284,7 @@ def describe(step):
     def lines(fields):
         return "; ".join(f"{name}: {value if isinstance(value, str) else f'<{value[0]} {value[1]:+d} s>'}" for name, value in fields)
     answer = step["answer"]
-    text = f"{step['number']}: {step['method']} {step['url']} [{lines(step['fields'])}] -> {answer['status']} [{lines(answer['fields'])}]"
+    text = f"{step['number']}: {step['method']} {step['url']} {step.get('content', '')}[{lines(step['fields'])}] -> {answer['status']} [{lines(answer['fields'])}]"
     return text + (f", or 304 ({answer['confirms']}) [{lines(answer['not_modified'])}]" if answer["confirms"] != "never" else "")
 
 

@@ -21,12 +21,13 @@ VARIES = ("X-A", "X-A", "X-B", "X-A, X-B", "x-b,X-A", "*", ",", "x a")
 DATES = (("now", 0),) * 6 + (("now", -1), ("now", -2), ("now", -5), ("now", -70), ("now", 5), "yesterday")
 AGES = ("0", "1", "4", "59", "x", "3, 90", "-1", "1.5", "99999999999")
 MODIFIED = (("start", -10), ("start", -100), ("start", -1000), ("start", -100), ("start", -1000000), "yesterday")
-METHODS = ("GET",) * 30 + ("HEAD",) * 4 + ("POST", "PUT", "DELETE", "FROB", "OPTIONS")
+METHODS = ("GET",) * 30 + ("HEAD",) * 4 + ("QUERY",) * 4 + ("POST", "POST", "PUT", "DELETE", "FROB", "OPTIONS")
 ASKS = ("no-cache", "no-store", "only-if-cached", "max-age=0", "max-age=1", "max-age=5", "max-age=60", "min-fresh=1", "min-fresh=5",
         "max-stale", "max-stale", "max-stale=1", "max-stale=60", "max-age=x", "min-fresh=x", "max-stale=x", "max-age=60, max-age=1",
         "max-stale=60, max-age=5", "only-if-cached, max-stale", 'x="no-cache"')
 TAGS_ASKED = ('"1"', '"2"', 'W/"1"', '"3", "1"', "*", "1")
 
+CONTENTS = ("one", "other")
 RANGES = ("bytes=0-9", "bytes=-5", "bytes=500-", "bytes=-0", "bytes=290-400", "BYTES=0-0", "bytes=5-4", "bytes=0-9,5-4", "items=0-1", "bytes=0-0,-1",
           "bytes=0-4, 200-209", "bytes=200-209,0-4", "bytes=0-9, 5-14", "bytes=0-4,700-", "bytes=0-, 0-0", "bytes=0-0,100-100,299-",
           "bytes=" + ",".join(f"{at}-{at}" for at in range(17)))
@@ -93,8 +94,14 @@ def make_request(random, number):
     add(fields, "Range", draw(random, 0.1, RANGES))
     if fields and fields[-1][0] == "Range":
         add(fields, "If-Range", draw(random, 0.3, ('"1"', '"1"', 'W/"1"', '"2"', "1", *MODIFIED)))
-    return {"do": "request", "number": number, "method": random.choice(METHODS), "url": random.choice(URLS[:2] + URLS),
-            "fields": fields, "answer": make_answer(random)}
+    method, url = random.choice(METHODS), random.choice(URLS[:2] + URLS)
+    step = {"do": "request", "number": number, "method": method, "url": url, "fields": fields, "answer": make_answer(random)}
+    if method in ("QUERY", "POST", "PUT"):
+        step["content"] = random.choice(CONTENTS)
+    if method not in ("GET", "HEAD", "QUERY"):
+        add(step["answer"]["fields"], "Location", draw(random, 0.3, URLS))
+        add(step["answer"]["fields"], "Content-Location", draw(random, 0.5, (url, *URLS)))
+    return step
 
 
 def make_sequence(random, count):

@@ -306,6 +306,8 @@ int64_t base_clock_mono_us(void);
 int64_t base_clock_wall_us(void);
 /* Any thread. */
 void base_clock_advance(int64_t ms);
+/* From here on only base_clock_advance() moves them. The wall's stands at a whole second. */
+void base_clock_hold(void);
 
 /* ---- deadline wheel: all deadlines of one thread ---- */
 

@@ -302,6 +302,8 @@ int64_t base_clock_mono_us(void);
 int64_t base_clock_wall_us(void);
 /* Any thread. */
 void base_clock_advance(int64_t ms);
+/* The wall's alone, either way, as whoever sets a machine's clock does. */
+void base_clock_step_wall(int64_t ms);
 
 /* ---- deadline wheel: all deadlines of one thread ---- */
 

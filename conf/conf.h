@@ -77,6 +77,7 @@ struct conf_route_cache {
     bool enabled;
     uint32_t ttl_s, negative_ttl_s;
     int64_t hit_for_miss_ms; /* 0: off */
+    uint32_t stale_while_revalidate_s, stale_if_error_s, keep_s;
 };
 
 struct conf_route {

@@ -1,6 +1,6 @@
 /*
- * POST /test/clock?advance_ms=: moves the process's clock, for tests. Only there with
- * `--test-clock`.
+ * POST /test/clock?advance_ms=N: moves the process's clocks, for tests; ?wall_ms=N or -N: the wall's
+ * alone, as if someone had set it. Only there with `--test-clock`.
  *
  * Called by admin.c on the main thread. One message goes to each worker, which looks at its clock
  * and counts down; the last one wakes the main thread through an eventfd. Then the sweeps of the
@@ -93,12 +93,16 @@ void admin_clock_advance(struct admin *admin, struct evhttp_request *req)
     struct weir *weir = admin->weir;
     const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(req)), *why;
     char *text = admin_only_parameter(query, "advance_ms", &why);
-    uint64_t advance_ms = 0;
-    bool good = text && str_to_u64(str_from(text), MOST_MS, &advance_ms);
+    char *wall = text ? NULL : admin_only_parameter(query, "wall_ms", &why);
+    bool back = wall && *wall == '-';
+    uint64_t ms = 0;
+    bool good = (text || wall) && str_to_u64(str_from(text ? text : wall + back), MOST_MS, &ms);
+    bool step = wall != NULL;
 
     free(text);
+    free(wall);
     if (!good) {
-        admin_reply_error(req, 400, "send POST /test/clock?advance_ms=N");
+        admin_reply_error(req, 400, "send POST /test/clock?advance_ms=N, or ?wall_ms=N or -N");
         return;
     }
     if (clock->pending || atomic_load(&clock->left) > 0 ||
@@ -107,7 +111,10 @@ void admin_clock_advance(struct admin *admin, struct evhttp_request *req)
                           "the clock is being moved already, or weir is not running; try again");
         return;
     }
-    base_clock_advance((int64_t)advance_ms);
+    if (step)
+        base_clock_step_wall(back ? -(int64_t)ms : (int64_t)ms);
+    else
+        base_clock_advance((int64_t)ms);
     clock->pending = req;
     atomic_store(&clock->left, weir->workers_count);
     for (unsigned i = 0; i < weir->workers_count; i++) {

@@ -69,6 +69,7 @@ struct answer {
     enum policy_reason reason;
     int64_t length; /* announced; -1: not known */
     bool vary;
+    uint32_t stale_while_revalidate_s, stale_if_error_s, keep_min;
 };
 
 static inline bool give_head(struct cache_fill *fill, struct answer a)
@@ -85,7 +86,10 @@ static inline bool give_head(struct cache_fill *fill, struct answer a)
         .meta = {.born_ms = a.born_ms,
                  .lifetime_s = a.lifetime_s,
                  .status = 200,
-                 .flags = (uint16_t)(a.flags | (a.vary ? CACHE_HAS_VARY : 0))},
+                 .flags = (uint16_t)(a.flags | (a.vary ? CACHE_HAS_VARY : 0)),
+                 .stale_while_revalidate_s = a.stale_while_revalidate_s & 0xffffff,
+                 .stale_if_error_s = a.stale_if_error_s & 0xffffff,
+                 .keep_min = a.keep_min & 0xffff},
         .reason = a.reason,
         .block = STR("Content-Type: text/plain\r\n"),
         .vary = str_of(vary.ptr, vary.len),

@@ -26,6 +26,8 @@
 #define RESERVE_SHARE 64
 #define RESERVE_LEAST ((uint64_t)32 << 10)
 #define RESERVE_MOST ((uint64_t)8 << 20)
+/* After a refresh that has failed. */
+#define REST_MS 1000
 
 /* ---- making ---- */
 
@@ -135,12 +137,31 @@ static inline __attribute__((always_inline)) struct selection select_stored_lock
     return selection;
 }
 
-static void hit_locked(struct cache_object *object, struct cache_find *found)
+/* What there is beside a fresh response; whether it may be delivered. */
+static bool describe(const struct selection *stored, const struct cache_query *query,
+                     struct cache_find *found)
 {
+    found->vary_miss = stored->object == NULL && stored->other_variants;
+    if (stored->object == NULL)
+        return false;
+    found->stale = !policy_is_fresh(&stored->object->meta, query->now_ms);
+    found->unwanted = !found->stale;
+    found->refresh = stored->use == POLICY_REFRESH;
+    return policy_use_delivers(stored->use);
+}
+
+/* Takes what may be delivered. */
+static inline bool hit_locked(const struct selection *stored, const struct cache_query *query,
+                              struct cache_find *found)
+{
+    struct cache_object *object = stored->object;
+    if ((object == NULL || stored->use != POLICY_FRESH) && !describe(stored, query, found))
+        return false;
     /* Not written again once it is full: the line stays shared between cores. */
     if (object->frequency < CACHE_FREQUENCY_MOST)
         object->frequency++;
     found->object = cache_object_ref(object);
+    return true;
 }
 
 /* One that is being filled and is this request's variant, or may yet turn out to be. Of many variants
@@ -183,8 +204,7 @@ static bool look_locked(struct cache_shard *shard, const struct cache_query *que
 {
     const struct policy_request *request = query->request;
     struct selection stored = select_stored_locked(shard, query, gone);
-    if (stored.object != NULL && stored.use == POLICY_FRESH) {
-        hit_locked(stored.object, found);
+    if (hit_locked(&stored, query, found)) {
         *result = CACHE_HIT;
         return true;
     }
@@ -208,9 +228,7 @@ static bool look_locked(struct cache_shard *shard, const struct cache_query *que
     found->fill->purges_before = shard->purges;
     if (!found->hit_for_miss)
         cache_index_add_fill_locked(shard, found->fill);
-    found->stale = stored.object != NULL && stored.use == POLICY_VALIDATE;
-    found->vary_miss = stored.object == NULL && stored.other_variants;
-    if (found->stale && (stored.object->meta.flags & CACHE_HAS_VALIDATOR))
+    if (stored.object != NULL && stored.use == POLICY_VALIDATE)
         found->object = cache_object_ref(stored.object);
     *result = CACHE_LEAD;
     return true;
@@ -255,8 +273,7 @@ enum cache_found cache_peek(struct cache *cache, const struct cache_query *query
     struct selection stored = select_stored_locked(shard, query, &gone);
     struct cache_fill *fill;
     bool too_many;
-    if (stored.object != NULL && stored.use == POLICY_FRESH) {
-        hit_locked(stored.object, found);
+    if (hit_locked(&stored, query, found)) {
         result = CACHE_HIT;
     } else if (join && may_join(query->request) &&
                (fill = find_fill_locked(shard, query, &too_many)) != NULL) {
@@ -268,7 +285,127 @@ enum cache_found cache_peek(struct cache *cache, const struct cache_query *query
     return result;
 }
 
+/* ---- refreshing, errors ---- */
+
+/* What is stored is to be refreshed still, and nobody does it. */
+static bool refresh_is_due_locked(struct cache_shard *shard, const struct cache_query *query,
+                                  const struct selection *stored)
+{
+    bool too_many;
+    return stored->object != NULL && stored->use == POLICY_REFRESH &&
+           !cache_rests_locked(shard, &query->key, query->now_ms) &&
+           find_fill_locked(shard, query, &too_many) == NULL && !too_many;
+}
+
+/* Looks, and looks again when there is a fill to be found: the lock is not held while it is made. */
+enum cache_found cache_lead_refresh(struct cache *cache, const struct cache_query *query,
+                                    struct cache_find *found)
+{
+    struct cache_shard *shard = cache_shard_of(cache, &query->key);
+    struct cache_object *gone = NULL;
+    struct cache_fill *fill = NULL;
+    bool due;
+    *found = (struct cache_find){0};
+    for (;;) {
+        pthread_mutex_lock(&shard->lock);
+        struct selection stored = select_stored_locked(shard, query, &gone);
+        due = refresh_is_due_locked(shard, query, &stored);
+        if (due && fill != NULL) {
+            fill->refresh = true;
+            found->fill = weir_take(&fill);
+            found->object = cache_object_ref(stored.object);
+            found->stale = true;
+            found->fill->purges_before = shard->purges;
+            cache_index_add_fill_locked(shard, found->fill);
+        }
+        pthread_mutex_unlock(&shard->lock);
+        if (!due || found->fill != NULL)
+            break;
+        fill = cache_fill_new(cache, &query->key);
+        if (fill == NULL) {
+            due = false;
+            break;
+        }
+    }
+    cache_index_release(gone);
+    cache_fill_release(&fill);
+    return due ? CACHE_LEAD : CACHE_ALONE;
+}
+
+void cache_rest(struct cache *cache, const struct cache_key *key, int64_t now_ms)
+{
+    struct cache_shard *shard = cache_shard_of(cache, key);
+    pthread_mutex_lock(&shard->lock);
+    cache_rest_set_locked(shard, key, now_ms + REST_MS);
+    pthread_mutex_unlock(&shard->lock);
+}
+
+enum cache_found cache_peek_on_error(struct cache *cache, const struct cache_query *query,
+                                     struct cache_find *found)
+{
+    struct cache_shard *shard = cache_shard_of(cache, &query->key);
+    struct cache_object *gone = NULL;
+    *found = (struct cache_find){0};
+    pthread_mutex_lock(&shard->lock);
+    struct selection stored = select_stored_locked(shard, query, &gone);
+    if (stored.object != NULL)
+        found->object = cache_object_ref(stored.object);
+    pthread_mutex_unlock(&shard->lock);
+    cache_index_release(gone);
+    if (found->object == NULL)
+        return CACHE_ALONE;
+    struct cache_meta meta = cache_object_meta(found->object);
+    found->stale = !policy_is_fresh(&meta, query->now_ms);
+    return policy_use_on_error(&meta, query->request, query->now_ms) ? CACHE_HIT : CACHE_ALONE;
+}
+
+unsigned cache_variants(struct cache *cache, const struct cache_key *key,
+                        const struct fields *fields, struct cache_object **out, unsigned most)
+{
+    struct cache_shard *shard = cache_shard_of(cache, key);
+    unsigned count = 0;
+    pthread_mutex_lock(&shard->lock);
+    struct cache_object *object = cache_index_first_locked(shard, key);
+    for (; object != NULL && count < most; object = cache_index_next_locked(key, object->next))
+        if (fields == NULL || object->vary_len == 0 ||
+            cache_vary_matches(cache_object_vary(object), *fields))
+            out[count++] = cache_object_ref(object);
+    pthread_mutex_unlock(&shard->lock);
+    return count;
+}
+
 /* ---- freshening ---- */
+
+/* The stored response with another head. Takes over the tags. NULL when memory is out. */
+static struct cache_object *renew(struct cache *cache, struct cache_object *stored,
+                                  const struct cache_renewal *renewal, struct cache_tags *tags)
+{
+    const struct cache_key *key = renewal->key;
+    weir_assert(stored->hash == key->hash && str_equal(cache_object_key(stored), key->text));
+    struct cache_object_parts parts = {
+        .key = *key,
+        .meta = *renewal->meta,
+        .vary = renewal->vary != NULL ? *renewal->vary : cache_object_vary(stored),
+        .block = renewal->block,
+        .tags = tags,
+        .inline_len = stored->inline_len,
+        .body = cache_object_body(stored),
+        .stored = true,
+    };
+    struct cache_object *object = cache_object_new(cache, &parts);
+    if (object == NULL) {
+        parts.stored = false;
+        object = cache_object_new(cache, &parts);
+    }
+    if (object == NULL) {
+        cache_tags_free(cache, tags);
+        return NULL;
+    }
+    struct iovec pieces[2];
+    unsigned count = cache_object_pieces_upto(stored, 0, stored->inline_len, pieces, 2);
+    cache_object_write_body(object, pieces, count);
+    return object;
+}
 
 /* What was purged or replaced meanwhile does not come back; nor is what was asked for before a purge
    fresh after it. */
@@ -282,42 +419,40 @@ static bool may_replace_locked(struct cache_shard *shard, struct cache_fill *fil
              cache_purge_reaches_fill_locked(shard, fill, cache_object_tags(object)));
 }
 
-/* Takes over parts.tags. */
-static struct cache_object *freshen(struct cache *cache, struct cache_fill *fill,
-                                    struct cache_object *stored, struct cache_object_parts *parts,
-                                    int64_t now_ms)
+static void set_seen(struct cache_object *object, struct cache_object *stored,
+                     const struct cache_fill *fill)
 {
-    weir_assert(parts->meta.born_ms <= now_ms);
-    weir_assert(stored->hash == parts->key.hash &&
-                str_equal(cache_object_key(stored), parts->key.text));
-    parts->vary = cache_object_vary(stored);
-    parts->inline_len = stored->inline_len;
-    parts->body = cache_object_body(stored);
-    parts->stored = true;
-    struct cache_object *object = cache_object_new(cache, parts);
-    if (object == NULL) {
-        parts->stored = false;
-        object = cache_object_new(cache, parts);
-    }
-    if (object == NULL) {
-        cache_tags_free(cache, parts->tags);
+    if (!cache_object_is_tagged(object))
+        return;
+    cache_object_set_seen(object, fill != NULL || !cache_object_is_tagged(stored)
+                                      ? cache_log_number(object->cache->log)
+                                      : cache_object_seen(stored));
+}
+
+struct cache_object *cache_renew(struct cache *cache, struct cache_object *stored,
+                                 const struct cache_renewal *renewal)
+{
+    struct cache_tags *tags;
+    if (!cache_tags_renew(cache, stored, renewal->answer, &tags))
         return NULL;
-    }
-    struct iovec pieces[2];
-    unsigned count = cache_object_pieces_upto(stored, 0, stored->inline_len, pieces, 2);
-    cache_object_write_body(object, pieces, count);
-    struct cache_shard *shard = cache_shard_of(cache, &parts->key);
+    struct cache_object *object = renew(cache, stored, renewal, tags);
+    if (object == NULL)
+        return NULL;
+    struct cache_shard *shard = cache_shard_of(cache, renewal->key);
     struct cache_object *gone = NULL;
+    bool grow = false;
     pthread_mutex_lock(&shard->lock);
-    if (may_replace_locked(shard, fill, stored, object)) {
-        if (cache_object_is_tagged(object))
-            cache_object_set_seen(object, fill != NULL || !cache_object_is_tagged(stored)
-                                              ? cache_log_number(cache->log)
-                                              : cache_object_seen(stored));
-        cache_index_replace_locked(shard, stored, cache_object_ref(object), &gone);
+    if (may_replace_locked(shard, renewal->fill, stored, object)) {
+        set_seen(object, stored, renewal->fill);
+        if (renewal->vary == NULL)
+            cache_index_replace_locked(shard, stored, cache_object_ref(object), &gone);
+        else
+            grow = cache_index_insert_locked(shard, cache_object_ref(object), &gone);
     }
     pthread_mutex_unlock(&shard->lock);
     cache_index_release(gone);
+    if (grow)
+        cache_index_grow(cache, shard);
     return object;
 }
 
@@ -325,28 +460,32 @@ struct cache_object *cache_freshen(struct cache *cache, const struct cache_key *
                                    struct cache_object *stored, const struct cache_meta *meta,
                                    struct str block, int64_t now_ms)
 {
-    struct cache_object_parts parts = {.key = *key, .meta = *meta, .block = block};
-    if (!cache_tags_renew(cache, stored, (struct fields){NULL, 0}, &parts.tags))
-        return NULL;
-    return freshen(cache, NULL, stored, &parts, now_ms);
+    weir_assert(meta->born_ms <= now_ms);
+    return cache_renew(cache, stored,
+                       &(struct cache_renewal){.key = key, .meta = meta, .block = block});
 }
 
-struct cache_object *cache_fill_freshen(struct cache_fill *fill, struct cache_object *stored,
-                                        const struct cache_meta *meta, struct str block,
-                                        struct cache_tags *tags, int64_t now_ms)
+struct cache_object *cache_freshen_as(struct cache *cache, const struct cache_key *key,
+                                      struct cache_object *stored, const struct cache_meta *meta,
+                                      struct str block, struct str vary)
 {
-    struct cache_object_parts parts = {
-        .key = fill->key, .meta = *meta, .block = block, .tags = tags};
-    return freshen(fill->cache, fill, stored, &parts, now_ms);
+    return cache_renew(
+        cache, stored,
+        &(struct cache_renewal){.key = key, .meta = meta, .block = block, .vary = &vary});
+}
+
+void cache_drop(struct cache *cache, const struct cache_key *key, struct cache_object *object)
+{
+    struct cache_shard *shard = cache_shard_of(cache, key);
+    struct cache_object *gone = NULL;
+    pthread_mutex_lock(&shard->lock);
+    if (object->queue != CACHE_QUEUE_NONE)
+        cache_index_remove_locked(shard, object, &gone);
+    pthread_mutex_unlock(&shard->lock);
+    cache_index_release(gone);
 }
 
 /* ---- the sweep ---- */
-
-static bool is_useless(const struct cache_object *object, int64_t now_ms)
-{
-    return !(object->meta.flags & CACHE_HAS_VALIDATOR) &&
-           policy_age_s(&object->meta, now_ms) >= object->meta.lifetime_s;
-}
 
 /* One bucket; returns how many objects were visited. */
 static unsigned sweep_bucket_locked(struct cache_shard *shard, uint32_t bucket, int64_t now_ms,
@@ -356,7 +495,7 @@ static unsigned sweep_bucket_locked(struct cache_shard *shard, uint32_t bucket, 
     for (struct cache_object *o = shard->buckets[bucket], *next; o != NULL; o = next) {
         next = o->next;
         visited++;
-        if (!is_useless(o, now_ms))
+        if (!policy_is_useless(&o->meta, now_ms))
             continue;
         shard->counts.expired++;
         cache_index_remove_locked(shard, o, gone);

@@ -27,12 +27,22 @@ struct cache_tags;
 /* Cache-Control of a request (RFC 9111 §5.2.1), and what else of it decides. -1: absent. */
 struct policy_request {
     int64_t max_age_s, min_fresh_s, max_stale_s; /* max_stale_s: INT64_MAX when without a value */
+    int64_t stale_if_error_s;                    /* RFC 5861 §4 */
     bool no_cache, no_store, only_if_cached;
     bool authorization;
-    bool range; /* Range: not looked into while ranges are not served */
+    bool range;     /* there is a Range: policy_select_ranges() is to be asked */
+    bool overrides; /* a field by which some origins are asked for another method or URL */
 };
 
 void policy_read_request(struct fields fields, struct policy_request *out);
+
+/* What of a request its route keeps from the cache, neither looked up nor stored: the `detail` of
+ * Cache-Status, or NULL. */
+const char *policy_bypass(struct fields request, const struct conf_route_bypass *bypass);
+
+/* Of a request that `overrides`: whether the route's key knows all such fields of it. If not, its
+ * response may be another one than its key says (web cache poisoning). */
+bool policy_override_is_keyed(struct fields request, const struct conf_route_key *rules);
 
 /* Flags of a response that were decided when it was stored, so that a hit parses nothing. */
 enum {
@@ -42,18 +52,25 @@ enum {
     CACHE_HAS_VARY = 1 << 3,
     CACHE_FOR_AUTHORIZED = 1 << 4, /* may answer requests with Authorization (§3.5) */
     CACHE_HEURISTIC = 1 << 5,      /* its lifetime is Weir's guess or the route's ttl */
-    CACHE_HAD_AGE = 1 << 6         /* came with an Age: from a cache between Weir and the origin */
+    CACHE_HAD_AGE = 1 << 6,        /* came with an Age: from a cache between Weir and the origin */
+    CACHE_OVERRIDDEN = 1 << 7,     /* the route passed over something that it says */
+    CACHE_BY_WEIR = 1 << 8,        /* judged by Weir-Cache-Control, */
+    CACHE_BY_SURROGATE = 1 << 9    /* or by Surrogate-Control: neither is kept with it */
 };
 
 struct cache_meta {
     int64_t born_ms;     /* now_ms - born_ms is the current age (§4.2.3) */
     uint32_t lifetime_s; /* freshness lifetime (§4.2.1) */
-    /* How long beyond it: delivered while it is being validated; delivered when the origin fails
-     * (RFC 5861). */
-    uint32_t stale_while_revalidate_s, stale_if_error_s;
     uint16_t status;
     uint16_t flags;
+    /* How long beyond it: delivered while it is being validated; delivered when the origin fails
+     * (RFC 5861; 0 where never stale); and kept for, in minutes, to be asked about. */
+    uint64_t stale_while_revalidate_s : 24, stale_if_error_s : 24, keep_min : 16;
 };
+_Static_assert(sizeof(struct cache_meta) == 24, "a part of every object");
+/* The most that these members hold. */
+#define CACHE_STALE_MOST_S (((int64_t)1 << 24) - 1)
+#define CACHE_KEEP_MOST_MIN UINT16_MAX
 
 /* Why a response is not stored: symbol, text (the `detail` of Cache-Status). */
 #define POLICY_REASON_TABLE(X)                                                                     \
@@ -69,6 +86,7 @@ struct cache_meta {
     X(PARTIAL, "partial")                                                                          \
     X(VARY_STAR, "vary-star")                                                                      \
     X(NO_FRESHNESS, "no-freshness")                                                                \
+    X(STALE_IF_ERROR, "stale-if-error")                                                            \
     X(MALFORMED, "malformed")                                                                      \
     X(TOO_LARGE, "too-large")                                                                      \
     X(NO_MEMORY, "no-memory")
@@ -84,6 +102,7 @@ const char *policy_reason_text(enum policy_reason reason);
 /* What the response is judged by. */
 struct policy_exchange {
     enum method method;
+    bool describes_target; /* POST: by its Content-Location, the response is the target's */
     const struct policy_request *request;
     const struct conf_route_cache *route;
     unsigned status;
@@ -91,6 +110,9 @@ struct policy_exchange {
     int64_t wall_now_s;   /* when its head was received */
     int64_t now_ms;       /* the same moment, monotonic */
     int64_t requested_ms; /* when the request was sent */
+    /* Of a 304: what was decided about the stored response, of which `fields` are the updated head;
+     * else NULL. */
+    const struct cache_meta *stored;
 };
 
 /* Whether a shared cache may store the response (§3), for how long it is fresh (§4.2.1) and how old
@@ -100,11 +122,32 @@ enum policy_reason policy_judge(const struct policy_exchange *exchange, struct c
 /* What a stored response is good for, for this request, now (§4, §4.2, §5.2.1). */
 enum policy_use {
     POLICY_FRESH,    /* deliver */
+    POLICY_STALE,    /* deliver: the request allows it (max-stale) */
+    POLICY_REFRESH,  /* deliver, and ask the origin behind the client's back (RFC 5861 §3) */
     POLICY_VALIDATE, /* ask the origin first; conditionally when it has a validator */
     POLICY_UNUSABLE  /* not for this request at all (Authorization, §3.5) */
 };
 enum policy_use policy_use_stored(const struct cache_meta *meta,
                                   const struct policy_request *request, int64_t now_ms);
+
+/* Whether it is fresh, for whoever asks (§4.2). */
+static inline bool policy_is_fresh(const struct cache_meta *meta, int64_t now_ms)
+{
+    return !(meta->flags & CACHE_NO_CACHE) &&
+           now_ms - meta->born_ms < (int64_t)meta->lifetime_s * 1000;
+}
+/* Whether it may be delivered as it is. */
+static inline bool policy_use_delivers(enum policy_use use)
+{
+    return use <= POLICY_REFRESH;
+}
+/* Whether a stored response may take the place of an error (§4.2.4, RFC 5861 §4). */
+bool policy_use_on_error(const struct cache_meta *meta, const struct policy_request *request,
+                         int64_t now_ms);
+/* The statuses that RFC 5861 §4 calls an error. */
+bool policy_is_error(unsigned status);
+/* Whether it is of no use to anyone any more: stale beyond all that it may be kept for. */
+bool policy_is_useless(const struct cache_meta *meta, int64_t now_ms);
 
 /* Whether a response of this meta that was asked for by another request at the same time may be
  * given to this one too (§4). */
@@ -123,10 +166,47 @@ static inline uint32_t policy_age_s(const struct cache_meta *meta, int64_t now_m
 bool policy_not_modified(struct fields request, enum method method, unsigned status,
                          struct str block, int64_t wall_now_s);
 
+/* ---- ranges (RFC 9110 §14) ---- */
+
+/* Bytes of a body; never none, and never beyond its end. */
+struct policy_span {
+    uint64_t first, length;
+};
+
+#define POLICY_SPANS_MOST 16
+struct policy_ranges {
+    unsigned count;   /* at least one */
+    bool conditional; /* there is an If-Range, and it holds */
+    struct policy_span spans[POLICY_SPANS_MOST];
+};
+
+/* What the ranges are of. */
+struct policy_selected {
+    unsigned status;
+    struct str block; /* its field block */
+    uint64_t length;  /* of its whole body */
+    bool arriving;    /* what has been passed over of it cannot be had again */
+};
+
+/* What of a response a client is to be sent that asks with a Range; its other conditions come first
+ * (RFC 9110 §13.2.2). */
+enum policy_part {
+    POLICY_WHOLE,
+    POLICY_PARTS,        /* 206 with *ranges, which is set only then */
+    POLICY_UNSATISFIABLE /* 416 */
+};
+enum policy_part policy_select_ranges(struct fields request, enum method method,
+                                      const struct policy_selected *selected, int64_t wall_now_s,
+                                      struct policy_ranges *ranges);
+
 /* Fields that are never stored or passed on with a stored response: hop-by-hop ones, those
  * Connection names, Age (computed), Content-Length (framing is the sink's), Proxy-Authenticate etc.
- * (§3.1). `fields` is the whole head, `f` one of it. */
+ * (§3.1), and those that speak to Weir alone. `fields` is the whole head, `f` one of it. */
 bool policy_field_is_kept(struct fields fields, const struct field *f);
+
+/* Appends those lines of a 304 that are not kept and yet count when the updated head is judged: the
+ * first Age, and what speaks to Weir alone. */
+void policy_append_unkept(struct fields not_modified, struct appender *out);
 
 /* The head of a stored response after a 304 (§3.2, §4.3.4): writes the updated field block. False
  * when it does not fit, or when the 304 is about another response (its ETag or Vary tells): then
@@ -137,6 +217,26 @@ bool policy_freshen_block(struct str stored, struct fields not_modified, struct 
  * absent. */
 struct str cache_block_field(struct str block, enum field_id id);
 
+/* One entity-tag, and nothing else (RFC 9110 §8.8.3). */
+bool policy_is_entity_tag(struct str value);
+/* Whether a 304 names this stored response, of several that were asked about: by its entity-tag,
+ * weakly compared; `strongly`: which is of that very response (§4.3.4). */
+bool policy_names_stored(struct str stored, struct fields not_modified, bool strongly);
+/* What the 200 that a HEAD was given says of a stored response (§4.3.5): whether the validators and
+ * the length (-1: none) that it has are the stored one's. */
+enum policy_told {
+    POLICY_TOLD_NOTHING, /* it has none of them */
+    POLICY_TOLD_SAME,
+    POLICY_TOLD_OTHER
+};
+enum policy_told policy_told_by_head(struct str stored, uint64_t stored_length, struct fields head,
+                                     int64_t content_length);
+/* Whether what is stored is worth more than an error that came when it was asked about. */
+bool policy_outlives_error(const struct cache_meta *meta, int64_t now_ms);
+/* Whether a response that is not stored, for that reason, tells that what is stored is no longer the
+ * origin's. */
+bool policy_supersedes(unsigned status, enum policy_reason reason);
+
 /* ==== Vary (§4.1) ==== */
 
 /* What selects a variant, as bytes: the field names that the response's Vary lines name, with this
@@ -146,27 +246,48 @@ bool cache_vary_build(struct fields response, struct fields request, struct appe
 /* Whether a request selects it. */
 bool cache_vary_matches(struct str vary, struct fields request);
 
+/* The value that a Vary on that name would compare; false when there is no such field. */
+bool cache_vary_append_value(struct fields request, struct str name, struct appender *out);
+
 /* ==== Keys ==== */
 
 struct cache_key {
-    struct str text;      /* scheme "://" authority target; borrowed */
+    struct str text;      /* scheme "://" authority target, and lines behind it; borrowed */
     uint64_t hash, check; /* of XXH3_128bits_withSecret */
 };
 
-/* Writes the key's text: scheme, host in lower case without default port and final dot, target as
- * sent, and a "/" where it has no path. */
+/* Writes the URL of the key's text: scheme, host in lower case without default port and final dot,
+ * target as sent less what the rules leave out, and a "/" where it has no path. `rules`: of the
+ * route, or NULL. At most three bytes more than scheme, authority and target. */
 void cache_key_write(struct appender *out, struct str scheme, struct str authority,
-                     struct str target);
+                     struct str target, const struct conf_route_key *rules);
+/* Adds the fields and cookies that the rules name, each on a line behind a LF, which no URL holds.
+ * At most 3.5 times the bytes of the fields. */
+void cache_key_add_fields(struct appender *out, struct fields request,
+                          const struct conf_route_key *rules);
+/* Adds a QUERY request's method, content, and what it says of it. At most 1.5 times the bytes of the
+ * fields, and 64. */
+void cache_key_add_content(struct appender *out, const struct cache *cache, struct fields request,
+                           struct str content);
+/* The URL of a key's text. */
+struct str cache_key_url(struct str text);
 /* Fills in the hashes; the secret is the cache's own, drawn at start. */
 void cache_key_hash(const struct cache *cache, struct cache_key *key);
-/* The key's text for a URL such as users write it; false when it is not an absolute http or https
+/* A URL such as users write it, without fragment; false when it is not an absolute http or https
  * URL. */
+struct cache_url {
+    struct str scheme; /* in lower case, static */
+    struct str authority, target;
+};
+bool cache_url_split(struct str url, struct cache_url *parts);
+/* Writes the absolute URL that a reference means at `base`, a URL as keys have it (RFC 3986 §5.2),
+ * less a fragment. False when it does not fit, is malformed, or is relative with dot segments. */
+bool cache_url_resolve(struct str base, struct str reference, struct appender *out);
+/* The key's text for it on a route without rules. */
 bool cache_key_from_url(struct str url, struct appender *out);
 /* The same for a URI reference in a response to what has the key `base` (RFC 3986 §5.2); false when
  * that is of another origin than it, or no reference. `out` has room for both. */
 bool cache_key_resolve(struct str base, struct str reference, struct appender *out);
-/* The URL in a key's text: what stands before the first LF, which no URL holds. */
-struct str cache_key_url(struct str text);
 
 /* ==== The cache ==== */
 
@@ -202,10 +323,10 @@ struct cache_query {
 };
 
 enum cache_found {
-    CACHE_HIT,   /* found->object: fresh; deliver it */
+    CACHE_HIT,   /* found->object: fresh, or stale and good enough; deliver it */
     CACHE_LEAD,  /* found->fill: nothing usable; the caller is its writer, fetches into it, and must
-                    cache_fill_end_writer(). found->object: a stored one with a validator, to be
-                    asked about (or NULL) */
+                    cache_fill_end_writer(). found->object: a stored one, to be asked about or
+                    replaced (or NULL) */
     CACHE_JOIN,  /* found->fill: another request fetches this key; read along */
     CACHE_ALONE, /* go to the origin by yourself with a private fill: this request may not share
                     what is being fetched */
@@ -215,8 +336,10 @@ enum cache_found {
 struct cache_find {
     struct cache_object *object; /* owned reference, or NULL */
     struct cache_fill *fill;     /* owned reference, or NULL */
-    bool stale;        /* LEAD: something stored was found but could not be used without asking */
-    bool vary_miss;    /* LEAD: only other variants were found */
+    bool stale;     /* what was found is stale; delivered so, or not before the origin is asked */
+    bool refresh;   /* HIT: cache_lead_refresh() is due */
+    bool unwanted;  /* not a HIT: what was found is fresh, but not what this request asks for */
+    bool vary_miss; /* not a HIT: only other variants were found */
     bool hit_for_miss; /* LEAD: not stored the last time, so nobody waits for this fetch until its
                           head shows that it is to be stored */
 };
@@ -229,10 +352,34 @@ enum cache_found cache_lookup(struct cache *cache, const struct cache_query *que
 enum cache_found cache_peek(struct cache *cache, const struct cache_query *query, bool join,
                             struct cache_find *found);
 
+/* LEAD where the object that was found stale is to be refreshed (RFC 5861 §3): others find the fill,
+   and no second one begins before it has ended. ALONE where there is nothing to do: somebody does
+   it, somebody has done it, the last one failed less than cache_rest() ago, or memory is out. */
+enum cache_found cache_lead_refresh(struct cache *cache, const struct cache_query *query,
+                                    struct cache_find *found);
+/* After a refresh that has failed: none of that key for a moment. */
+void cache_rest(struct cache *cache, const struct cache_key *key, int64_t now_ms);
+/* What is selected, whatever its age, when the origin has failed: HIT when it may be delivered
+   (policy_use_on_error()). Otherwise ALONE; found->object: what may not, or NULL. */
+enum cache_found cache_peek_on_error(struct cache *cache, const struct cache_query *query,
+                                     struct cache_find *found);
+/* References to the newest stored responses of a key, at most `most` of them: those that a request
+   with these fields selects, or, NULL, all. Returns how many. */
+unsigned cache_variants(struct cache *cache, const struct cache_key *key,
+                        const struct fields *fields, struct cache_object **out, unsigned most);
+
 /* ---- fills: the writer's side, one thread ---- */
 
 /* Not findable: for what is not looked up, stored or shared. NULL when memory is out. */
 struct cache_fill *cache_fill_private(struct cache *cache);
+
+/* Nobody joins it; when its head is to be stored, it is at its end, under that key. For what was not
+ * asked for by a GET and may answer one. A purge in its shard that comes before its end keeps it
+ * from that. NULL when memory is out. */
+struct cache_fill *cache_fill_apart(struct cache *cache, const struct cache_key *key);
+/* Of such a one: whether there was no purge so far; and that those so far were its own. */
+bool cache_fill_is_undisturbed(const struct cache_fill *fill);
+void cache_fill_forgive_purges(struct cache_fill *fill);
 
 /* The writer is told (on its thread, through its mailbox) when its window has opened or its last
  * reader has left. */
@@ -275,6 +422,8 @@ void cache_fill_commit(struct cache_fill *fill, size_t len);
 /* room, copy, commit; returns how much was taken (less than len: the window is full, or memory is
  * out and *failed set). */
 size_t cache_fill_append(struct cache_fill *fill, const char *bytes, size_t len, bool *failed);
+/* Behind its head: whether it is not stored, or no longer to be. For its writer. */
+bool cache_fill_is_pass(const struct cache_fill *fill);
 /* The exact end of the framing. Stores it when it is to be stored. `trailers`: field lines, copied;
  * kept for the readers of now, not stored. */
 void cache_fill_complete(struct cache_fill *fill, struct str trailers, int64_t now_ms);
@@ -361,6 +510,13 @@ bool cache_reader_wait(struct cache_reader *reader);
 /* Detaches, where it is attached; on_news is not called any more. */
 void cache_reader_leave(struct cache_reader *reader);
 
+/* ---- memory for what is needed by a lookup ---- */
+
+/* Counted as what is under way; NULL when there is none left. */
+void *cache_lend(struct cache *cache, size_t bytes);
+/* ptr may be NULL. */
+void cache_take_back(struct cache *cache, void *ptr);
+
 /* ---- freshening, purge, expiry, stats ---- */
 
 /* After a 304: the stored response with its head updated and its age anew takes the old one's
@@ -369,11 +525,25 @@ struct cache_object *cache_freshen(struct cache *cache, const struct cache_key *
                                    struct cache_object *stored, const struct cache_meta *meta,
                                    struct str block, int64_t now_ms);
 
-/* The same for the fill of the request that was answered 304: what a purge has reached since it
- * began is not made fresh. `tags` are taken over; NULL: none. */
-struct cache_object *cache_fill_freshen(struct cache_fill *fill, struct cache_object *stored,
-                                        const struct cache_meta *meta, struct str block,
-                                        struct cache_tags *tags, int64_t now_ms);
+/* The same for a request that selected none: the response stays where it is, and a second one, with
+   its body, answers what `vary` selects. */
+struct cache_object *cache_freshen_as(struct cache *cache, const struct cache_key *key,
+                                      struct cache_object *stored, const struct cache_meta *meta,
+                                      struct str block, struct str vary);
+/* Both, of a response to a request. NULL when memory is out. */
+struct cache_renewal {
+    const struct cache_key *key;
+    const struct cache_meta *meta;
+    struct str block;
+    const struct str *vary; /* NULL: it takes the stored one's place; else a second one is stored */
+    struct cache_fill *fill; /* the request's, or NULL: what a purge has reached since it began is
+                                not made fresh */
+    struct fields answer;    /* its tags take the place of stored ones */
+};
+struct cache_object *cache_renew(struct cache *cache, struct cache_object *stored,
+                                 const struct cache_renewal *renewal);
+/* Removes that one, where it is still stored. */
+void cache_drop(struct cache *cache, const struct cache_key *key, struct cache_object *object);
 
 /* Removes every stored response with that key, all variants; a fill under way becomes one that is
  * not stored. Returns how many stored ones were removed. */
@@ -428,8 +598,8 @@ void cache_purge_give_up(struct cache *cache, struct cache_purge_job *job);
  * the log has grown. True: there is more to do soon. */
 bool cache_purge_go_on(struct cache *cache, unsigned least, int64_t now_ms);
 
-/* Removes expired objects that have no validator, visiting at most `most` objects; keeps its place
- * from call to call. Main thread, once a second. */
+/* Removes what policy_is_useless(), visiting at most `most` objects; keeps its place from call to
+ * call. Main thread, once a second. */
 void cache_sweep(struct cache *cache, unsigned most, int64_t now_ms);
 
 /* Once a second, on the main thread: logs once when memory gets short, and once when that has

@@ -62,6 +62,39 @@ struct cache_fill *cache_fill_private(struct cache *cache)
     return fill;
 }
 
+struct cache_fill *cache_fill_apart(struct cache *cache, const struct cache_key *key)
+{
+    struct cache_fill *fill = cache_fill_new(cache, key);
+    if (fill == NULL) {
+        cache_budget_note_refused(cache);
+        return NULL;
+    }
+    fill->hidden = true;
+    cache_fill_forgive_purges(fill);
+    return fill;
+}
+
+static uint64_t count_purges(const struct cache_fill *fill)
+{
+    struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
+    pthread_mutex_lock(&shard->lock);
+    uint64_t purges = shard->purges;
+    pthread_mutex_unlock(&shard->lock);
+    return purges;
+}
+
+bool cache_fill_is_undisturbed(const struct cache_fill *fill)
+{
+    return count_purges(fill) == fill->purges_before &&
+           cache_log_number(fill->cache->log) == fill->log_number;
+}
+
+void cache_fill_forgive_purges(struct cache_fill *fill)
+{
+    fill->purges_before = count_purges(fill);
+    fill->log_number = cache_log_number(fill->cache->log);
+}
+
 static void free_crowds(struct cache_fill *fill)
 {
     struct cache_crowd *crowd = atomic_load_explicit(&fill->crowds, memory_order_acquire);
@@ -119,6 +152,14 @@ void cache_fill_set_writer(struct cache_fill *fill, struct mailbox *mailbox, voi
     fill->writer = writer;
     fill->on_readers = on_readers;
     pthread_mutex_unlock(&fill->lock);
+}
+
+/* Nobody tells it of readers any more. */
+static void forget_writer_locked(struct cache_fill *fill)
+{
+    fill->writer_mailbox = NULL;
+    fill->writer = NULL;
+    fill->on_readers = NULL;
 }
 
 /* ---- steps ---- */
@@ -411,7 +452,8 @@ bool cache_fill_set_head(struct cache_fill *fill, const struct cache_fill_head *
     }
     bool store = head.reason == POLICY_STORE && !fill->private;
     bool share = store && is_shareable(&head.meta);
-    if (!share)
+    /* A refresh is found to its end, so that no second one begins; readers may have to leave it. */
+    if (!share && !(store && fill->refresh))
         hide(fill, head.reason, hit_for_miss_until(head.now_ms, head.hit_for_miss_ms));
 
     pthread_mutex_lock(&fill->lock);
@@ -588,7 +630,7 @@ static struct cache_object *make_object_at_end(struct cache_fill *fill)
 /* What has become stale on its way, and cannot be validated, would never be used. */
 static bool is_worth_storing(const struct cache_meta *meta, int64_t now_ms)
 {
-    return (meta->flags & CACHE_HAS_VALIDATOR) || policy_age_s(meta, now_ms) < meta->lifetime_s;
+    return (meta->flags & CACHE_HAS_VALIDATOR) || !policy_is_useless(meta, now_ms);
 }
 
 /* Object in, fill out, under one lock: no lookup finds both or neither. */
@@ -635,7 +677,13 @@ void cache_fill_complete(struct cache_fill *fill, struct str trailers, int64_t n
     fill->trailers = copy;
     fill->trailers_len = copy != NULL ? trailers.len : 0;
     fill->phase = CACHE_FILL_COMPLETE;
+    forget_writer_locked(fill);
     tell_and_unlock(fill);
+}
+
+bool cache_fill_is_pass(const struct cache_fill *fill)
+{
+    return fill->pass;
 }
 
 void cache_fill_abort(struct cache_fill *fill, unsigned status, const char *detail)
@@ -649,6 +697,7 @@ void cache_fill_abort(struct cache_fill *fill, unsigned status, const char *deta
     fill->abort_status = status;
     fill->abort_detail = detail;
     fill->phase = CACHE_FILL_ABORTED;
+    forget_writer_locked(fill);
     tell_and_unlock(fill);
 }
 
@@ -671,10 +720,10 @@ void cache_fill_end_writer(struct cache_fill **from)
     if (fill == NULL)
         return;
     cache_fill_abort(fill, 502, "aborted");
-    pthread_mutex_lock(&fill->lock);
-    fill->writer_mailbox = NULL;
-    fill->writer = NULL;
-    fill->on_readers = NULL;
-    pthread_mutex_unlock(&fill->lock);
+    if (fill->on_readers != NULL) {
+        pthread_mutex_lock(&fill->lock);
+        forget_writer_locked(fill);
+        pthread_mutex_unlock(&fill->lock);
+    }
     cache_fill_release(&fill);
 }

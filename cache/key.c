@@ -1,19 +1,24 @@
 /*
- * Keys: what a stored response is found by, "scheme://host[:port]target". Written by requests,
- * by purges from a URL as users write it, and by invalidation from a reference in a response; all
- * must come to the same bytes. Pure, apart from
- * the secret of the cache that is hashed with: a seed alone leaves collisions of XXH3 that can
- * be computed in advance, 192 random bytes do not. Any thread.
+ * Keys: what a stored response is found by. Its text begins with the URL,
+ * "scheme://host[:port]target", less the query parameters that the route leaves out (key_query.c).
+ * Where the route or the method adds to it, lines follow (key_fields.c), each begun by a LF, which no
+ * URL holds:
+ *
+ *   name:value      a field that the route names
+ *   cookie=a=1;b=2  cookies that the route names
+ *   cookie-line=…   a Cookie line as it was sent, where readers may differ on what is in it
+ *   method=QUERY    and of such a request the fields that describe its content, and
+ *   content=…       a hash of that
+ *
+ * Written by requests, and by purges from a URL as users write it; both must come to the same
+ * bytes. Pure, apart from the secret of the cache that is hashed with: a seed alone leaves collisions
+ * of XXH3 that can be computed in advance, 192 random bytes do not. Any thread.
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "cache/cache.h"
+#include "cache/key.h"
 #include "cache/shard.h"
-#include "cache/tags.h"
-
-/* Of a reference with a scheme or a host. */
-#define CACHE_URL_MOST 8192
 
 static void append_lower(struct appender *out, struct str s)
 {
@@ -41,7 +46,7 @@ static void split_authority(struct str authority, struct str *host, struct str *
 }
 
 void cache_key_write(struct appender *out, struct str scheme, struct str authority,
-                     struct str target)
+                     struct str target, const struct conf_route_key *rules)
 {
     struct str host, port;
     split_authority(authority, &host, &port);
@@ -57,7 +62,16 @@ void cache_key_write(struct appender *out, struct str scheme, struct str authori
     }
     if (target.len == 0 || target.ptr[0] == '?')
         append_lit(out, "/");
-    append_str(out, target);
+    if (weir_unlikely(rules != NULL && rules->any))
+        cache_key_append_target(out, target, rules);
+    else
+        append_str(out, target);
+}
+
+struct str cache_key_url(struct str text)
+{
+    const char *end = memchr(text.ptr, '\n', text.len);
+    return str_of(text.ptr, end != NULL ? (size_t)(end - text.ptr) : text.len);
 }
 
 void cache_key_hash(const struct cache *cache, struct cache_key *key)
@@ -68,201 +82,113 @@ void cache_key_hash(const struct cache *cache, struct cache_key *key)
     key->check = hash.high64;
 }
 
-/* ---- parts of a key, and the hashes of what else a response is found by ---- */
-
-struct str cache_key_url(struct str text)
+/* 128 bits are enough without a comparison of the content itself: two contents of one hash cannot be
+ * computed without the secret, and to find them by asking takes about 2^64 requests. */
+void cache_key_append_hash(struct appender *out, const struct cache *cache, struct str content)
 {
-    const char *end = text.len > 0 ? memchr(text.ptr, '\n', text.len) : NULL;
-    return end != NULL ? str_of(text.ptr, (size_t)(end - text.ptr)) : text;
+    XXH128_hash_t hash =
+        XXH3_128bits_withSecret(content.ptr, content.len, cache->secret, sizeof(cache->secret));
+    append_fmt(out, "%016llx%016llx", (unsigned long long)hash.high64,
+               (unsigned long long)hash.low64);
 }
-
-struct str cache_key_origin(struct str text)
-{
-    const char *host = memmem(text.ptr, text.len, "://", 3);
-    if (host == NULL)
-        return text;
-    host += 3;
-    const char *end = memchr(host, '/', text.len - (size_t)(host - text.ptr));
-    return end != NULL ? str_of(text.ptr, (size_t)(end - text.ptr)) : text;
-}
-
-enum tag_kind {
-    TAG_NAME,
-    TAG_GROUP,
-    TAG_ANY_GROUP,
-    TAG_URL
-};
-
-static uint64_t hash_tag(const struct cache *cache, enum tag_kind kind, struct str origin,
-                         struct str text)
-{
-    uint64_t parts[3] = {
-        kind, XXH3_64bits_withSecret(origin.ptr, origin.len, cache->secret, sizeof(cache->secret)),
-        XXH3_64bits_withSecret(text.ptr, text.len, cache->secret, sizeof(cache->secret))};
-    return XXH3_64bits_withSecret(parts, sizeof(parts), cache->secret, sizeof(cache->secret));
-}
-
-uint64_t cache_tag_of_name(const struct cache *cache, struct str name)
-{
-    return hash_tag(cache, TAG_NAME, STR(""), name);
-}
-
-uint64_t cache_tag_of_group(const struct cache *cache, struct str origin, struct str group)
-{
-    return hash_tag(cache, TAG_GROUP, origin, group);
-}
-
-uint64_t cache_tag_of_any_group(const struct cache *cache, struct str origin)
-{
-    return hash_tag(cache, TAG_ANY_GROUP, origin, STR(""));
-}
-
-uint64_t cache_tag_of_url(const struct cache *cache, struct str url)
-{
-    return hash_tag(cache, TAG_URL, STR(""), url);
-}
-
-/* ---- URLs as users write them ---- */
 
 static bool starts_with_nocase(struct str s, struct str start)
 {
     return s.len >= start.len && str_equal_nocase(str_of(s.ptr, start.len), start);
 }
 
-bool cache_key_from_url(struct str url, struct appender *out)
+bool cache_url_split(struct str url, struct cache_url *parts)
 {
     for (size_t i = 0; i < url.len; i++)
         if ((unsigned char)url.ptr[i] <= ' ' || url.ptr[i] == 0x7f)
             return false;
-    struct str scheme;
     if (starts_with_nocase(url, STR("http://")))
-        scheme = STR("http");
+        parts->scheme = STR("http");
     else if (starts_with_nocase(url, STR("https://")))
-        scheme = STR("https");
+        parts->scheme = STR("https");
     else
         return false;
-    struct str rest = str_of(url.ptr + scheme.len + 3, url.len - scheme.len - 3);
+    size_t start = parts->scheme.len + 3;
+    struct str rest = str_of(url.ptr + start, url.len - start);
     const char *fragment = rest.len > 0 ? memchr(rest.ptr, '#', rest.len) : NULL;
     if (fragment != NULL)
         rest.len = (size_t)(fragment - rest.ptr);
     size_t end = 0;
     while (end < rest.len && rest.ptr[end] != '/' && rest.ptr[end] != '?')
         end++;
-    struct str authority = str_of(rest.ptr, end);
-    struct str target = str_of(rest.ptr + end, rest.len - end);
+    parts->authority = str_of(rest.ptr, end);
+    parts->target = str_of(rest.ptr + end, rest.len - end);
     struct str host, port;
-    split_authority(authority, &host, &port);
+    split_authority(parts->authority, &host, &port);
     /* What follows an @ would be taken for the host by some and not by others. */
-    if (host.len == 0 || memchr(authority.ptr, '@', authority.len) != NULL)
-        return false;
-    cache_key_write(out, scheme, authority, target);
-    return !out->overflow;
+    return host.len > 0 && memchr(rest.ptr, '@', end) == NULL;
 }
 
-/* ---- references (RFC 3986 §5.2) ---- */
-
-/* §5.2.4, in place. Behind a "?" nothing is a segment. */
-static size_t remove_dot_segments(char *path, size_t len)
+static bool has_scheme(struct str reference)
 {
-    size_t to = 0, at = 0;
-    while (at < len) {
-        size_t end = at + 1;
-        while (end < len && path[end] != '/')
+    size_t len = 0;
+    while (len < reference.len && !memchr(":/?", reference.ptr[len], 3))
+        len++;
+    return len < reference.len && reference.ptr[len] == ':';
+}
+
+static bool has_dot_segment(struct str path)
+{
+    for (size_t at = 0; at < path.len;) {
+        size_t end = at;
+        while (end < path.len && path.ptr[end] != '/' && path.ptr[end] != '?')
             end++;
-        struct str segment = str_of(path + at, end - at); /* with its slash before it */
-        bool last = end == len;
-        if (str_equal(segment, STR("/."))) {
-            if (last)
-                path[to++] = '/';
-        } else if (str_equal(segment, STR("/.."))) {
-            while (to > 0 && path[--to] != '/')
-                continue;
-            if (last)
-                path[to++] = '/';
-        } else {
-            memmove(path + to, segment.ptr, segment.len);
-            to += segment.len;
-        }
-        at = end;
+        struct str segment = str_of(path.ptr + at, end - at);
+        if (str_equal(segment, STR(".")) || str_equal(segment, STR("..")))
+            return true;
+        if (end == path.len || path.ptr[end] == '?')
+            return false;
+        at = end + 1;
     }
-    return to;
+    return false;
 }
 
-/* How long the scheme is, the colon not counted; 0: it has none (§3.1). */
-static size_t scheme_length(struct str reference)
+/* How much of the base stands before what the reference says: its scheme, authority, path, or all. */
+static size_t kept_of_base(struct str base, struct str reference)
 {
-    for (size_t i = 0; i < reference.len; i++) {
-        char c = ascii_lower(reference.ptr[i]);
-        if (c == ':')
-            return i;
-        if (!(c >= 'a' && c <= 'z') &&
-            (i == 0 || !((c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.')))
-            return 0;
-    }
-    return 0;
+    struct cache_url parts;
+    weir_assert(cache_url_split(base, &parts));
+    size_t path = (size_t)(parts.target.ptr - base.ptr), end = path;
+    if (starts_with_nocase(reference, STR("//")))
+        return parts.scheme.len + 1;
+    if (reference.len == 0)
+        return base.len;
+    if (reference.ptr[0] == '/')
+        return path;
+    while (end < base.len && base.ptr[end] != '?')
+        end++;
+    while (reference.ptr[0] != '?' && end > path && base.ptr[end - 1] != '/')
+        end--;
+    return end;
 }
 
-static size_t find_first(struct str s, char c)
+bool cache_url_resolve(struct str base, struct str reference, struct appender *out)
 {
-    const char *at = s.len > 0 ? memchr(s.ptr, c, s.len) : NULL;
-    return at != NULL ? (size_t)(at - s.ptr) : s.len;
-}
-
-/* One without scheme and authority, against the target of `base`. */
-static void append_target(struct str base, struct str reference, struct appender *out)
-{
-    size_t origin = cache_key_origin(base).len;
-    struct str old = str_of(base.ptr + origin, base.len - origin);
-    struct str old_path = str_of(old.ptr, find_first(old, '?'));
-    struct str path = str_of(reference.ptr, find_first(reference, '?'));
-    struct str query = str_of(reference.ptr + path.len, reference.len - path.len);
-    append_str(out, str_of(base.ptr, origin));
-    if (path.len == 0) {
-        append_str(out, query.len > 0 ? old_path : old);
-        append_str(out, query);
-        return;
-    }
-    size_t from = out->len;
-    if (path.ptr[0] != '/') {
-        while (old_path.len > 0 && old_path.ptr[old_path.len - 1] != '/')
-            old_path.len--;
-        append_str(out, old_path);
-    }
-    append_str(out, path);
-    if (!out->overflow)
-        out->len = from + remove_dot_segments(out->ptr + from, out->len - from);
-    append_str(out, query);
-}
-
-bool cache_key_resolve(struct str base, struct str reference, struct appender *out)
-{
-    struct str origin = cache_key_origin(base);
-    base = cache_key_url(base);
-    reference.len = find_first(reference, '#');
+    const char *fragment = reference.len > 0 ? memchr(reference.ptr, '#', reference.len) : NULL;
+    if (fragment != NULL)
+        reference.len = (size_t)(fragment - reference.ptr);
     for (size_t i = 0; i < reference.len; i++)
         if ((unsigned char)reference.ptr[i] <= ' ' || reference.ptr[i] == 0x7f)
             return false;
-    size_t scheme = scheme_length(reference);
-    bool has_authority = reference.len >= 2 && memcmp(reference.ptr, "//", 2) == 0;
-    if (scheme == 0 && !has_authority) {
-        append_target(base, reference, out);
-        return !out->overflow;
+    if (!has_scheme(reference)) {
+        if (reference.len > 0 && reference.ptr[0] != '/' && has_dot_segment(reference))
+            return false;
+        append_str(out, str_of(base.ptr, kept_of_base(base, reference)));
     }
-    char bytes[CACHE_URL_MOST];
-    struct appender url = appender_on(bytes, sizeof(bytes));
-    if (scheme == 0)
-        append_str(&url, str_of(base.ptr, find_first(base, '/')));
-    append_str(&url, reference);
-    size_t at = out->len;
-    if (url.overflow || !cache_key_from_url(str_of(url.ptr, url.len), out))
+    append_str(out, reference);
+    return !out->overflow;
+}
+
+bool cache_key_from_url(struct str url, struct appender *out)
+{
+    struct cache_url parts;
+    if (!cache_url_split(url, &parts))
         return false;
-    struct str target = cache_key_origin(str_of(out->ptr + at, out->len - at));
-    if (!str_equal(target, origin))
-        return false;
-    char *path = out->ptr + at + target.len;
-    size_t left = out->len - at - target.len, path_len = find_first(str_of(path, left), '?');
-    size_t kept = remove_dot_segments(path, path_len);
-    memmove(path + kept, path + path_len, left - path_len);
-    out->len -= path_len - kept;
-    return true;
+    cache_key_write(out, parts.scheme, parts.authority, parts.target, NULL);
+    return !out->overflow;
 }

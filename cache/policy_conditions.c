@@ -24,6 +24,12 @@ static bool take_opaque_tag(struct str *rest, struct str *tag)
     return true;
 }
 
+bool policy_is_entity_tag(struct str value)
+{
+    struct str tag;
+    return take_opaque_tag(&value, &tag) && value.len == 0;
+}
+
 static bool is_separator(char c)
 {
     return c == ' ' || c == '\t' || c == ',';
@@ -99,7 +105,7 @@ bool policy_not_modified(struct fields request, enum method method, unsigned sta
     }
     if (none_match_lines + since_lines == 0)
         return false;
-    if (status != 200 || (method != METHOD_GET && method != METHOD_HEAD))
+    if (status != 200 || (method != METHOD_GET && method != METHOD_HEAD && method != METHOD_QUERY))
         return false;
     if (none_match_lines > 0)
         return none_match_fails(request, none_match_lines, block);

@@ -6,10 +6,13 @@
  * A response with more than CACHE_TAGS_MOST bears every tag: a purge may reach more than it names,
  * and never less. Its groups beyond that are those of its origin still.
  */
-#include "cache/tags.h"
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "cache/budget.h"
 #include "cache/purge.h"
 #include "cache/shard.h"
+#include "cache/tags.h"
 
 /* A string with escapes in it may be so long; the others have no limit of their own. */
 #define ESCAPED_MOST 1024
@@ -35,6 +38,54 @@ static void add(struct collecting *to, uint64_t tag, enum cache_tag_source sourc
 static void add_name(struct collecting *to, struct str name, enum cache_tag_source source)
 {
     add(to, cache_tag_of_name(to->cache, name), source);
+}
+
+/* ---- the hashes ---- */
+
+struct str cache_key_origin(struct str text)
+{
+    const char *host = memmem(text.ptr, text.len, "://", 3);
+    if (host == NULL)
+        return text;
+    host += 3;
+    const char *end = memchr(host, '/', text.len - (size_t)(host - text.ptr));
+    return end != NULL ? str_of(text.ptr, (size_t)(end - text.ptr)) : text;
+}
+
+enum tag_kind {
+    TAG_NAME,
+    TAG_GROUP,
+    TAG_ANY_GROUP,
+    TAG_URL
+};
+
+static uint64_t hash_tag(const struct cache *cache, enum tag_kind kind, struct str origin,
+                         struct str text)
+{
+    uint64_t parts[3] = {
+        kind, XXH3_64bits_withSecret(origin.ptr, origin.len, cache->secret, sizeof(cache->secret)),
+        XXH3_64bits_withSecret(text.ptr, text.len, cache->secret, sizeof(cache->secret))};
+    return XXH3_64bits_withSecret(parts, sizeof(parts), cache->secret, sizeof(cache->secret));
+}
+
+uint64_t cache_tag_of_name(const struct cache *cache, struct str name)
+{
+    return hash_tag(cache, TAG_NAME, STR(""), name);
+}
+
+uint64_t cache_tag_of_group(const struct cache *cache, struct str origin, struct str group)
+{
+    return hash_tag(cache, TAG_GROUP, origin, group);
+}
+
+uint64_t cache_tag_of_any_group(const struct cache *cache, struct str origin)
+{
+    return hash_tag(cache, TAG_ANY_GROUP, origin, STR(""));
+}
+
+uint64_t cache_tag_of_url(const struct cache *cache, struct str url)
+{
+    return hash_tag(cache, TAG_URL, STR(""), url);
 }
 
 /* ---- Surrogate-Key and Cache-Tag ---- */

@@ -25,7 +25,7 @@ struct cache_tags {
     uint64_t list[];
 };
 
-/* ---- the hashes (key.c): salted by what they are, so that no tag is taken for a group ---- */
+/* ---- the hashes: salted by what they are, so that no tag is taken for a group ---- */
 
 uint64_t cache_tag_of_name(const struct cache *cache, struct str name);
 /* A group (RFC 9875 §2): of this origin only, "scheme://host[:port]". */

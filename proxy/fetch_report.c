@@ -23,7 +23,7 @@ const char *phase_name(enum fetch_phase phase)
     return names[phase];
 }
 
-/* ---- phases ---- */
+/* ---- phases: from one wake-up of the loop to another ---- */
 
 static void add_elapsed(const struct fetch *fetch, int64_t now_us, struct phases *to)
 {
@@ -33,7 +33,7 @@ static void add_elapsed(const struct fetch *fetch, int64_t now_us, struct phases
 
 int64_t fetch_enter_phase(struct fetch *fetch, enum fetch_phase phase)
 {
-    int64_t now_us = base_clock_mono_us();
+    int64_t now_us = fetch->worker->loop.now_us;
 
     add_elapsed(fetch, now_us, &fetch->phases);
     fetch->phase = phase;
@@ -64,7 +64,7 @@ void fetch_report(struct fetch *fetch)
     out = (struct fetch_report){
         .retries = fetch->retries, .address = fetch_address(fetch), .phases = fetch->phases};
     if (fetch->phase != PHASES) /* what it leaves before the end may be what was slow */
-        add_elapsed(fetch, base_clock_mono_us(), &out.phases);
+        add_elapsed(fetch, fetch->worker->loop.now_us, &out.phases);
     request_on_fetch_end(leader, &out);
 }
 
@@ -99,6 +99,17 @@ static void write_limit(const struct fetch *fetch, char out[LIMIT_BYTES])
              after_ms);
 }
 
+/* As far as its leader is concerned: others who wait may have asked for something else. */
+static bool is_replaced_by_stored(const struct fetch *fetch)
+{
+    struct cache_meta meta;
+
+    if (!fetch->stored || fetch->head_given)
+        return false;
+    meta = cache_object_meta(fetch->stored);
+    return policy_use_on_error(&meta, &fetch->directives, fetch->worker->loop.now_ms);
+}
+
 void fetch_tell_failure(const struct fetch *fetch)
 {
     static struct log_kind kinds[LOCALS] = {
@@ -113,8 +124,13 @@ void fetch_tell_failure(const struct fetch *fetch)
     size_t line_len = line_end ? (size_t)(line_end - head.ptr) : 0;
     char follows[32], because[LIMIT_BYTES];
 
-    snprintf(follows, sizeof(follows), fetch->head_given ? "the response is cut" : "answered %u",
-             row->status);
+    if (fetch->refresh)
+        snprintf(follows, sizeof(follows), "what is stored is not refreshed");
+    else if (is_replaced_by_stored(fetch))
+        snprintf(follows, sizeof(follows), "answered with what is stored");
+    else
+        snprintf(follows, sizeof(follows),
+                 fetch->head_given ? "the response is cut" : "answered %u", row->status);
     if (fetch->why)
         snprintf(because, sizeof(because), " (%s)", fetch->why);
     else

@@ -13,7 +13,7 @@
 static bool is_safe(enum method method)
 {
     return method == METHOD_GET || method == METHOD_HEAD || method == METHOD_OPTIONS ||
-           method == METHOD_TRACE;
+           method == METHOD_TRACE || method == METHOD_QUERY;
 }
 
 bool fetch_note_invalidation(struct fetch *fetch, const struct request *request)
@@ -37,9 +37,12 @@ static void purge(struct fetch *fetch, struct str url)
 /* Of the same origin only: nobody may make invalid what is others' (§4.4). */
 static void purge_reference(struct fetch *fetch, const struct field *f)
 {
-    struct appender key = fetch_scratch(fetch);
+    struct appender url = fetch_scratch(fetch), key;
 
-    if (cache_key_resolve(fetch->invalidates, field_value(f), &key))
+    if (!cache_key_resolve(fetch->invalidates, field_value(f), &url))
+        return;
+    key = appender_on(url.ptr + url.len, url.cap - url.len);
+    if (purge_write_key(fetch->worker->conf, str_of(url.ptr, url.len), &key))
         purge(fetch, str_of(key.ptr, key.len));
 }
 

@@ -1,5 +1,5 @@
 /*
- * The PURGE method on the public port: forgets what is stored for the request's URL, for clients
+ * What a URL's key is, for whoever purges it. And the PURGE method on the public port: forgets what is stored for the request's URL, for clients
  * whose address the route names (routes[].cache.purge_from). Called by the request machine once the
  * route is known.
  *
@@ -7,6 +7,23 @@
  * request has Fastly-Soft-Purge: 1, as Fastly's clients send it.
  */
 #include "proxy/proxy.h"
+
+bool purge_write_key(const struct conf *conf, struct str url, struct appender *out)
+{
+    const struct conf_route *route;
+    struct cache_url parts;
+    struct arena arena;
+    struct str rest;
+
+    if (!cache_url_split(url, &parts))
+        return false;
+    arena_init(&arena, 1024);
+    route = route_match(conf, METHOD_GET, STR("GET"), parts.authority, parts.target, &arena, &rest);
+    arena_destroy(&arena);
+    cache_key_write(out, parts.scheme, parts.authority, parts.target,
+                    route ? &route->cache.key : NULL);
+    return !out->overflow;
+}
 
 bool purge_is_meant(const struct request *request)
 {

@@ -70,15 +70,18 @@ static void on_done(struct cache_purge_job *job)
 
 /* ---- what is asked for ---- */
 
-/* As a key has it; NULL when it is no URL, or memory is out. A key is never longer than its URL but
- * for a slash. Rules of the route that the URL takes belong here. */
-static char *key_of_url(const char *url)
+/* As a key has it; NULL when it is no URL, or memory is out. What is left out of the key of a URL
+ * stays in a prefix, which may end anywhere. */
+static char *key_of(const struct weir *weir, const struct admin_purge_order *order)
 {
-    size_t room = strlen(url) + 3;
+    struct str url = str_from(order->value);
+    size_t room = url.len + 4;
     char *text = malloc(room);
     struct appender out = appender_on(text, text ? room - 1 : 0);
+    bool good = text && (order->what == ADMIN_PURGE_URL ? purge_write_key(weir->conf, url, &out)
+                                                        : cache_key_from_url(url, &out));
 
-    if (!text || !cache_key_from_url(str_from(url), &out)) {
+    if (!good) {
         free(text);
         return NULL;
     }
@@ -152,7 +155,7 @@ void admin_purge(struct admin *admin, struct evhttp_request *req)
         return;
     }
     is_url = reply->order.what == ADMIN_PURGE_URL || reply->order.what == ADMIN_PURGE_PREFIX;
-    if (is_url && !(reply->prefix = key_of_url(reply->order.value))) {
+    if (is_url && !(reply->prefix = key_of(admin->weir, &reply->order))) {
         admin_reply_error(
             req, 400,
             "not a URL: %s; write it as clients ask for it, with scheme and host, such as "

@@ -20,9 +20,11 @@
     X(url)                                                                                         \
     X(route)                                                                                       \
     X(cache_control)                                                                               \
+    X(structured)                                                                                  \
     X(vary)                                                                                        \
     X(tags)                                                                                        \
     X(conditions)                                                                                  \
+    X(range)                                                                                       \
     X(freshen)                                                                                     \
     X(config)                                                                                      \
     X(access_log)                                                                                  \

@@ -161,6 +161,51 @@ def test_by_prefix(start):
     weir.wait_cache(purged=5, objects=1)
 
 
+@pytest.mark.parametrize("soft", [False, True])
+def test_what_the_key_tells_apart_beyond_the_url(start, soft):
+    origin = start.origin(cacheable(b"x", 60, [("ETag", '"1"')]))
+    weir = start.weir(origin, route_cache={"key": {"headers": ["X-Tenant"], "query": {"ignore": ["utm_*"]}}})
+    for tenant in ("one", "two"):
+        for target in ("/a?utm_x=1&q", "/a?q=2"):
+            weir.get(target, [("X-Tenant", tenant)])
+    weir.get("/a?q")
+    assert weir.purge("http://example.test/a?q&utm_y", soft=soft) == 3
+    weir.wait_cache(purged=3, objects=5 if soft else 2)
+    assert weir.get("/a?q=2", [("X-Tenant", "two")]).cache_status()["hit"] is True
+
+
+def test_soft_and_stale_while_revalidate(start):
+    """What was purged softly is delivered for as long as that allows, counted from the purge."""
+    origin = start.origin(cacheable(b"old", 600, [("ETag", '"1"')]))
+    weir = start.weir(origin, clock=True, route_cache={"stale_while_revalidate": "30s"})
+    weir.get("/a")
+    weir.advance(300)
+    origin.script = cacheable(b"new", 600)
+    assert weir.purge("http://example.test/a", soft=True) == 1
+    weir.advance(20)
+    response = weir.get("/a")
+    assert response.body == b"old" and response.cache_status()["detail"] == "stale-while-revalidate"
+    weir.wait_cache(stored=2)
+    assert weir.get("/a").body == b"new"
+    assert weir.purge(all="1", soft=True) == 1
+    weir.advance(31)
+    origin.script = cacheable(b"newer", 600)
+    assert weir.get("/a").body == b"newer"
+
+
+def test_soft_and_stale_if_error(start):
+    origin = start.origin(cacheable(b"old", 600, [("ETag", '"1"'), ("Surrogate-Key", "a")]))
+    weir = start.weir(origin, clock=True, route_cache={"stale_if_error": "30s"})
+    weir.get("/a")
+    weir.advance(300)
+    origin.script = respond(503, b"")
+    assert weir.purge(tag="a", soft=True) == 1
+    weir.advance(20)
+    assert weir.get("/a").body == b"old"
+    weir.advance(11)
+    assert weir.get("/a").status == 503
+
+
 def test_soft_keeps_it_for_a_304(start):
     origin = start.origin([cacheable(b"one", 60, [("ETag", '"1"')]), respond(304, fields=[("Cache-Control", "max-age=60")])])
     weir = start.weir(origin, clock=True)

@@ -33,6 +33,19 @@ def test_all_variants(start, soft):
     assert len(origin.requests) == 4
 
 
+def test_what_the_key_tells_apart_beyond_the_url(start):
+    """It is reached at once, and counted by the walk that removes it, not in the answer."""
+    origin = start.origin(cacheable())
+    weir = start.weir(origin, route_cache={"purge_from": ["127.0.0.1"], "key": {"headers": ["X-Tenant"]}})
+    tenants = [[("X-Tenant", name)] for name in ("one", "two")]
+    for fields in tenants:
+        weir.get("/a", fields)
+    assert json.loads(weir.client().fetch("PURGE", "/a", [("X-Tenant", "three")]).body) == {"purged": 0}
+    for fields in tenants:
+        assert "hit" not in weir.get("/a", fields).cache_status()
+    weir.wait_cache(purged=2)
+
+
 @pytest.mark.parametrize("networks, allowed", [
     (["127.0.0.1"], True), (["::1", "127.0.0.1/32"], True), (["0.0.0.0/0"], True), (["127.0.0.2"], False), (["::/0"], False),
     (["10.0.0.0/8", "192.0.2.0/24"], False)], ids=str)

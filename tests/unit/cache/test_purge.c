@@ -66,6 +66,22 @@ static void store(const char *url, const char *names, int64_t now_ms)
     end(&fill, now_ms);
 }
 
+/* The answer 304 to the fill's request, with these names in its Surrogate-Key. */
+static void answer_304(struct cache_find *found, const char *url, const struct cache_meta *meta,
+                       const char *names, int64_t now_ms)
+{
+    struct field f = field_of("Surrogate-Key", names);
+    struct cache_key key = key_of(cache, url);
+    struct cache_renewal renewal = {
+        .key = &key, .meta = meta, .block = STR(""), .fill = found->fill, .answer = {&f, 1}};
+    struct cache_object *fresh = cache_renew(cache, found->object, &renewal);
+    assert_non_null(fresh); /* for those who asked before, whatever was purged meanwhile */
+    cache_fill_use_object(found->fill, fresh, now_ms, 0);
+    cache_object_release(&fresh);
+    cache_fill_end_writer(&found->fill);
+    let_go(found);
+}
+
 static void purge(const char *name, bool soft)
 {
     cache_purge_tag(cache, str_from(name), soft);
@@ -140,13 +156,8 @@ static void test_softly(void **state)
     /* A 304 makes it fresh. */
     meta.lifetime_s = 60;
     meta.born_ms = 5000;
-    struct cache_object *fresh =
-        cache_fill_freshen(found.fill, found.object, &meta, STR(""), tags_of(URL, "a"), 5000);
-    cache_fill_use_object(found.fill, fresh, 5000, 0);
+    answer_304(&found, URL, &meta, "a", 5000);
     assert_true(is_hit(cache, URL, 5000));
-    cache_object_release(&fresh);
-    cache_fill_end_writer(&found.fill);
-    let_go(&found);
     /* Both bounds of what it does to a lifetime. */
     purge("a", true);
     assert_false(is_hit(cache, URL, 64999));
@@ -175,13 +186,7 @@ static void test_a_304_for_what_was_purged_meanwhile(void **state)
         else
             cache_purge_url(cache, STR(URL), purges[i].soft, now_ms, &logged);
         struct cache_meta meta = {.born_ms = now_ms, .lifetime_s = 60, .status = 200};
-        struct cache_object *fresh = cache_fill_freshen(found.fill, found.object, &meta, STR(""),
-                                                        tags_of(URL, "new"), now_ms);
-        assert_non_null(fresh); /* for those who asked before */
-        cache_fill_use_object(found.fill, fresh, now_ms, 0);
-        cache_object_release(&fresh);
-        cache_fill_end_writer(&found.fill);
-        let_go(&found);
+        answer_304(&found, URL, &meta, "new", now_ms);
         assert_false(is_hit(cache, URL, now_ms));
         run_job((struct cache_purge_job){.what = CACHE_PURGE_ALL}, now_ms);
     }

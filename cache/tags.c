@@ -12,6 +12,7 @@
 #include "cache/budget.h"
 #include "cache/purge.h"
 #include "cache/shard.h"
+#include "cache/structured.h"
 #include "cache/tags.h"
 
 /* A string with escapes in it may be so long; the others have no limit of their own. */
@@ -114,113 +115,47 @@ static void read_cache_tag(struct collecting *to, struct str value)
         add_name(to, name, CACHE_TAG_OF_CACHE_TAG);
 }
 
-/* ---- lists of strings (RFC 9651 §3.1, §3.3.3) ---- */
+/* ---- groups (RFC 9875): lists of strings (RFC 9651 §3.1, §3.3.3) ---- */
 
-static void skip_blanks(struct str *rest, bool tabs)
+/* Escapes are kept by structured_list_next(); names that users write have none. */
+static struct str without_escapes(struct str text, struct appender *room)
 {
-    while (rest->len > 0 && (rest->ptr[0] == ' ' || (tabs && rest->ptr[0] == '\t'))) {
-        rest->ptr++;
-        rest->len--;
-    }
-}
-
-static bool take(struct str *rest, char c)
-{
-    if (rest->len == 0 || rest->ptr[0] != c)
-        return false;
-    rest->ptr++;
-    rest->len--;
-    return true;
-}
-
-/* What stands between its quotes: where it lies, or, with escapes in it, without them in `room`. */
-static bool take_string(struct str *rest, struct appender *room, struct str *text)
-{
-    if (!take(rest, '"'))
-        return false;
-    *text = str_of(rest->ptr, 0);
+    if (text.len == 0 || memchr(text.ptr, '\\', text.len) == NULL)
+        return text;
     *room = appender_on(room->ptr, room->cap);
-    bool escapes = false;
-    while (!take(rest, '"')) {
-        bool escaped = take(rest, '\\');
-        char c = rest->len > 0 ? rest->ptr[0] : '\0';
-        if (c < ' ' || c > '~' || (escaped && c != '"' && c != '\\'))
-            return false;
-        escapes |= escaped;
-        append(room, &c, 1);
-        take(rest, c);
+    for (size_t i = 0; i < text.len; i++) {
+        i += text.ptr[i] == '\\';
+        append(room, &text.ptr[i], 1);
     }
-    text->len = (size_t)(rest->ptr - 1 - text->ptr);
-    if (escapes)
-        *text = str_of(room->ptr, room->len);
-    return !escapes || !room->overflow;
+    return str_of(room->ptr, room->len);
 }
 
-static bool is_key_start(char c)
-{
-    return (c >= 'a' && c <= 'z') || c == '*';
-}
-
-static bool is_key_char(char c)
-{
-    return is_key_start(c) || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
-}
-
-/* Any other bare item: parameters mean nothing here, it only has to end somewhere. */
-static bool skip_bare_item(struct str *rest)
-{
-    size_t len = 0;
-    while (len < rest->len && rest->ptr[len] > ' ' && rest->ptr[len] < 0x7f &&
-           memchr(",;\"()", rest->ptr[len], 5) == NULL)
-        len++;
-    *rest = str_of(rest->ptr + len, rest->len - len);
-    return len > 0;
-}
-
-static bool skip_parameters(struct str *rest)
+/* All lines of that field; false where they are no list of strings: then nothing of it may be used
+   (§4.2). */
+static bool read_strings(struct fields response, enum field_id id,
+                         void (*each)(void *to, struct str text), void *to)
 {
     char bytes[ESCAPED_MOST];
     struct appender room = appender_on(bytes, sizeof(bytes));
-    struct str text;
-    while (take(rest, ';')) {
-        skip_blanks(rest, false);
-        if (rest->len == 0 || !is_key_start(rest->ptr[0]))
-            return false;
-        while (rest->len > 0 && is_key_char(rest->ptr[0]))
-            take(rest, rest->ptr[0]);
-        if (!take(rest, '='))
+    for (unsigned i = 0; i < response.count; i++) {
+        const struct field *f = &response.list[i];
+        struct str rest = field_value(f);
+        struct structured_value member;
+        enum structured_found found;
+        if (f->id != id)
             continue;
-        bool string = rest->len > 0 && rest->ptr[0] == '"';
-        if (string ? !take_string(rest, &room, &text) : !skip_bare_item(rest))
+        while ((found = structured_list_next(&rest, &member)) == STRUCTURED_MEMBER) {
+            if (member.type != STRUCTURED_STRING)
+                return false;
+            each(to, without_escapes(member.text, &room));
+            if (room.overflow)
+                return false;
+        }
+        if (found == STRUCTURED_MALFORMED)
             return false;
     }
     return true;
 }
-
-/* One line; false where it is not such a list. */
-static bool read_strings(struct str value, void (*each)(void *to, struct str text), void *to)
-{
-    char bytes[ESCAPED_MOST];
-    struct appender room = appender_on(bytes, sizeof(bytes));
-    struct str text;
-    skip_blanks(&value, false);
-    while (value.len > 0) {
-        if (!take_string(&value, &room, &text) || !skip_parameters(&value))
-            return false;
-        each(to, text);
-        skip_blanks(&value, true);
-        if (value.len == 0)
-            break;
-        if (!take(&value, ','))
-            return false;
-        skip_blanks(&value, true);
-        if (value.len == 0)
-            return false; /* a comma with nothing behind it */
-    }
-    return true;
-}
-
-/* ---- groups (RFC 9875) ---- */
 
 static void add_group(void *arg, struct str group)
 {
@@ -229,17 +164,11 @@ static void add_group(void *arg, struct str group)
     add_name(to, group, CACHE_TAG_OF_GROUPS);
 }
 
-/* A field that cannot be parsed is ignored as a whole (RFC 9651 §4.2). */
 static void read_groups(struct collecting *to, struct fields response)
 {
     struct collecting before = *to;
-    for (unsigned i = 0; i < response.count; i++) {
-        const struct field *f = &response.list[i];
-        if (f->id == FIELD_CACHE_GROUPS && !read_strings(field_value(f), add_group, to)) {
-            *to = before;
-            return;
-        }
-    }
+    if (!read_strings(response, FIELD_CACHE_GROUPS, add_group, to))
+        *to = before;
 }
 
 static void purge_one_group(void *arg, struct str group)
@@ -256,13 +185,9 @@ static void ignore(void *arg, struct str text)
 void cache_purge_groups(struct cache *cache, struct str key_text, struct fields response)
 {
     struct collecting to = {.cache = cache, .origin = cache_key_origin(key_text)};
-    for (unsigned pass = 0; pass < 2; pass++)
-        for (unsigned i = 0; i < response.count; i++) {
-            const struct field *f = &response.list[i];
-            if (f->id == FIELD_CACHE_GROUP_INVALIDATION &&
-                !read_strings(field_value(f), pass == 0 ? ignore : purge_one_group, &to))
-                return;
-        }
+    if (fields_first(response, FIELD_CACHE_GROUP_INVALIDATION) != NULL &&
+        read_strings(response, FIELD_CACHE_GROUP_INVALIDATION, ignore, &to))
+        read_strings(response, FIELD_CACHE_GROUP_INVALIDATION, purge_one_group, &to);
 }
 
 /* ---- making ---- */

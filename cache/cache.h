@@ -280,9 +280,6 @@ struct cache_url {
     struct str authority, target;
 };
 bool cache_url_split(struct str url, struct cache_url *parts);
-/* Writes the absolute URL that a reference means at `base`, a URL as keys have it (RFC 3986 §5.2),
- * less a fragment. False when it does not fit, is malformed, or is relative with dot segments. */
-bool cache_url_resolve(struct str base, struct str reference, struct appender *out);
 /* The key's text for it on a route without rules. */
 bool cache_key_from_url(struct str url, struct appender *out);
 /* The same for a URI reference in a response to what has the key `base` (RFC 3986 §5.2); false when

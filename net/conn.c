@@ -534,6 +534,8 @@ static ssize_t send_together(int fd, const struct net_piece *pieces, unsigned co
 {
     char bytes[TOGETHER_BYTES], *to = bytes;
 
+    if (count == 1)
+        return send(fd, pieces[0].ptr, total, MSG_NOSIGNAL);
     for (unsigned i = 0; i < count; i++)
         if (pieces[i].len > 0)
             to = mempcpy(to, pieces[i].ptr, pieces[i].len);

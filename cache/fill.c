@@ -58,6 +58,37 @@ struct cache_fill *cache_fill_private(struct cache *cache)
     return fill;
 }
 
+struct cache_fill *cache_fill_apart(struct cache *cache, const struct cache_key *key)
+{
+    struct cache_fill *fill = cache_fill_new(cache, key);
+    if (fill == NULL) {
+        cache_budget_note_refused(cache);
+        return NULL;
+    }
+    fill->hidden = true;
+    cache_fill_forgive_purges(fill);
+    return fill;
+}
+
+static uint64_t count_purges(const struct cache_fill *fill)
+{
+    struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
+    pthread_mutex_lock(&shard->lock);
+    uint64_t purges = shard->purges;
+    pthread_mutex_unlock(&shard->lock);
+    return purges;
+}
+
+bool cache_fill_is_undisturbed(const struct cache_fill *fill)
+{
+    return count_purges(fill) == fill->purges_before;
+}
+
+void cache_fill_forgive_purges(struct cache_fill *fill)
+{
+    fill->purges_before = count_purges(fill);
+}
+
 static void free_crowds(struct cache_fill *fill)
 {
     struct cache_crowd *crowd = atomic_load_explicit(&fill->crowds, memory_order_acquire);

@@ -586,7 +586,8 @@ static void pass_on(struct session *session, struct str bytes)
 {
     struct exchange *exchange = session->exchange;
 
-    if (request_body(&exchange->request, bytes) == NET_SENT_QUEUED && session->exchange == exchange)
+    if (request_body(&exchange->request, bytes) == NET_SENT_QUEUED &&
+        session->exchange == exchange && !request_wants_body(&exchange->request))
         exchange->body_blocked = true;
 }
 
@@ -693,8 +694,14 @@ static void read_body(struct session *session)
         if (len < NET_READ_BUFFER)
             n = net_conn_recv(&session->conn, loop->read_buffer + len, NET_READ_BUFFER - len);
         len += n > 0 ? (size_t)n : 0;
+        session->serving = true;
         used = take_body(session, loop->read_buffer, len);
+        session->serving = false;
         hold_rest(session, loop->read_buffer + used, len - used);
+        if (session->phase == IDLE) { /* its content was all that the request waited for */
+            post_mail(session);
+            return;
+        }
         if ((n == 0 || n == NET_BROKEN) && still_reading(session, exchange)) {
             destroy(session, true); /* it stopped sending inside of the body */
             return;

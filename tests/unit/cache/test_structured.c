@@ -240,6 +240,7 @@ static void test_display_strings_4_2_10(void **state)
         {"%\"%c3%bC\"", "!"},
         {"%\"%cg\"", "!"},
         {"%\"%g0\"", "!"},
+        {"%\"%g0%9f%98%80\"", "!"},
         {"%\"%c3\"", "!"},
         {"%\"%c3a\"", "!"},
         {"%\"%bc\"", "!"},
@@ -346,6 +347,19 @@ static void test_dictionaries_4_2_2(void **state)
     check_rows(rows, weir_count(rows), true);
 }
 
+static void test_nul_is_no_character(void **state)
+{
+    (void)state;
+    static const struct str texts[] = {{"a\0b", 3}, {"\0a", 2}, {"\"\0\"", 3}, {"a;\0", 3}};
+    for (size_t i = 0; i < weir_count(texts); i++) {
+        struct structured_value value;
+        struct str rest = texts[i], key;
+        assert_int_equal(structured_list_next(&rest, &value), STRUCTURED_MALFORMED);
+        rest = texts[i];
+        assert_int_equal(structured_dictionary_next(&rest, &key, &value), STRUCTURED_MALFORMED);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,7 +367,7 @@ int main(void)
         cmocka_unit_test(test_tokens_4_2_6),           cmocka_unit_test(test_bytes_4_2_7),
         cmocka_unit_test(test_booleans_4_2_8),         cmocka_unit_test(test_dates_4_2_9),
         cmocka_unit_test(test_display_strings_4_2_10), cmocka_unit_test(test_lists_4_2_1),
-        cmocka_unit_test(test_dictionaries_4_2_2),
+        cmocka_unit_test(test_dictionaries_4_2_2),     cmocka_unit_test(test_nul_is_no_character),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -306,6 +306,8 @@ int64_t base_clock_mono_us(void);
 int64_t base_clock_wall_us(void);
 /* Any thread. */
 void base_clock_advance(int64_t ms);
+/* From here on only base_clock_advance() moves them. The wall's stands at a whole second. */
+void base_clock_hold(void);
 
 /* ---- deadline wheel: all deadlines of one thread ---- */
 
@@ -476,6 +478,7 @@ struct log_counts log_count(enum log_level level);
  * that nobody compares names twice. */
 #define FIELD_TABLE(X)                                                                             \
     X(ACCEPT, "Accept")                                                                            \
+    X(ACCEPT_ENCODING, "Accept-Encoding")                                                          \
     X(AGE, "Age")                                                                                  \
     X(AUTHORIZATION, "Authorization")                                                              \
     X(CACHE_CONTROL, "Cache-Control")                                                              \
@@ -523,7 +526,12 @@ struct log_counts log_count(enum log_level level);
     X(X_FORWARDED_FOR, "X-Forwarded-For")                                                          \
     X(X_FORWARDED_HOST, "X-Forwarded-Host")                                                        \
     X(X_FORWARDED_PROTO, "X-Forwarded-Proto")                                                      \
-    X(X_REQUEST_ID, "X-Request-ID")
+    X(X_HTTP_METHOD, "X-HTTP-Method")                                                              \
+    X(X_HTTP_METHOD_OVERRIDE, "X-HTTP-Method-Override")                                            \
+    X(X_METHOD_OVERRIDE, "X-Method-Override")                                                      \
+    X(X_ORIGINAL_URL, "X-Original-URL")                                                            \
+    X(X_REQUEST_ID, "X-Request-ID")                                                                \
+    X(X_REWRITE_URL, "X-Rewrite-URL")
 
 enum field_id {
     FIELD_OTHER,
@@ -595,7 +603,8 @@ void date_format(int64_t wall_s, char out[DATE_BYTES]);
     X(CONNECT, "CONNECT", false)                                                                   \
     X(OPTIONS, "OPTIONS", true)                                                                    \
     X(TRACE, "TRACE", true)                                                                        \
-    X(PATCH, "PATCH", false)
+    X(PATCH, "PATCH", false)                                                                       \
+    X(QUERY, "QUERY", true)
 
 enum method {
     METHOD_OTHER,

@@ -53,6 +53,12 @@ void policy_read_control(struct str value, struct policy_control *control);
  * FIELD_OTHER when there is none. */
 enum field_id policy_read_targeted(struct fields fields, struct policy_control *control);
 
+/* Whether responses to the method may be stored; and whether a POST's may with that lifetime: the
+ * reason again, or another one. */
+bool policy_method_is_stored(const struct policy_exchange *exchange);
+enum policy_reason policy_confirm_method(const struct policy_exchange *exchange,
+                                         enum policy_reason reason, struct cache_meta *meta);
+
 /* A token (RFC 9110 §5.6.2), which a field name has to be. */
 bool policy_is_token(struct str s);
 

@@ -369,7 +369,7 @@ static enum policy_reason judge_storing(const struct policy_exchange *exchange,
     enum policy_reason by_status = judge_status(exchange->status);
     if (!exchange->route->enabled)
         return POLICY_DISABLED;
-    if (exchange->method != METHOD_GET)
+    if (!policy_method_is_stored(exchange))
         return POLICY_METHOD;
     if (exchange->request->no_store)
         return POLICY_REQUEST_NO_STORE;
@@ -478,5 +478,7 @@ enum policy_reason policy_judge(const struct policy_exchange *exchange, struct c
         .flags = (uint16_t)(flags | response_flags(&said)),
     };
     enum policy_reason reason = judge_storing(exchange, &said);
-    return reason == POLICY_STORE ? judge_freshness(exchange, &said, meta) : reason;
+    if (reason == POLICY_STORE)
+        reason = judge_freshness(exchange, &said, meta);
+    return policy_confirm_method(exchange, reason, meta);
 }

@@ -116,6 +116,19 @@ static void check_admin(struct loader *loader)
                     conf->admin.text);
 }
 
+/* ---- what requests are looked up by ---- */
+
+static void note_names(struct conf *conf)
+{
+    for (unsigned i = 0; i < conf->routes_count; i++) {
+        struct conf_route_key *key = &conf->routes[i].cache.key;
+        struct conf_route_bypass *bypass = &conf->routes[i].cache.bypass;
+        key->any = key->query_sort || key->query_ignore.count > 0 || key->query_allow.count > 0 ||
+                   key->headers.count > 0 || key->cookies.count > 0;
+        bypass->any = bypass->cookies.count > 0 || bypass->headers.count > 0;
+    }
+}
+
 /* ---- all ---- */
 
 static void check_presence(struct loader *loader)
@@ -176,5 +189,6 @@ void check_conf(struct loader *loader)
     check_cache(loader);
     check_clamps(loader);
     link_routes(loader);
+    note_names(loader->conf);
     check_reach(loader);
 }

@@ -101,6 +101,30 @@ struct conf_status_ttl {
     uint32_t ttl_s;
 };
 
+/* Names as a file lists them; "*" in one stands for any bytes, none included. */
+struct conf_names {
+    const struct str *list;
+    unsigned count;
+};
+/* Whether one of them matches; the second is for lists in lower case, and names in any. */
+bool conf_names_match(const struct conf_names *names, struct str name);
+bool conf_names_match_nocase(const struct conf_names *names, struct str name);
+
+/* What of a request its key is made of, beside scheme, host and target. */
+struct conf_route_key {
+    bool any; /* whether anything of this is configured */
+    bool query_sort;
+    struct conf_names query_ignore, query_allow; /* allow without any: all are */
+    struct conf_names headers;                   /* in lower case */
+    struct conf_names cookies;
+};
+
+/* What keeps a request from the cache. */
+struct conf_route_bypass {
+    bool any;
+    struct conf_names cookies, headers; /* headers in lower case */
+};
+
 struct conf_route_cache {
     bool enabled;
     uint32_t ttl_s, negative_ttl_s;
@@ -112,6 +136,9 @@ struct conf_route_cache {
     uint32_t override; /* bit 1 << enum conf_override */
     enum conf_set_cookie set_cookie;
     int64_t hit_for_miss_ms; /* 0: off */
+    struct conf_route_key key;
+    struct conf_route_bypass bypass;
+    uint64_t query_body; /* of QUERY requests, most that is looked up; 0: they pass */
 };
 
 struct conf_route {

@@ -33,6 +33,8 @@
     X(STATUS_TTL, "mapping of statuses to times", status_ttl)                                      \
     X(OVERRIDE, "list of words", override)                                                         \
     X(SET_COOKIE, "auto, store or refuse", set_cookie)                                             \
+    X(NAMES, "list of names, with * as a glob", names)                                             \
+    X(FIELD_NAMES, "list of names of fields, with * as a glob", field_names)                       \
     X(UPSTREAM, "name of an upstream", upstream)
 
 enum value_type {

@@ -67,3 +67,26 @@ void deliver_extra(struct request *request, const struct cache_meta *meta, int64
     if (request->outcome == OUTCOME_LOCAL)
         http1_append_field(out, STR("X-Request-ID"), trace_ids(request).request_id);
 }
+
+bool deliver_filter_block(struct arena *arena, struct str block,
+                          bool (*is_kept)(struct str name, unsigned how), unsigned how, size_t room,
+                          struct appender *out)
+{
+    char *copy = arena_alloc(arena, block.len + room);
+
+    *out = appender_on(copy, block.len + room);
+    if (!copy)
+        return false;
+    for (const char *at = block.ptr, *end = block.ptr + block.len, *next; at < end; at = next) {
+        const char *line_end = memchr(at, '\n', (size_t)(end - at));
+        struct str line, name = str_of(at, 0);
+
+        next = line_end ? line_end + 1 : end;
+        line = str_of(at, (size_t)(next - at));
+        while (name.len < line.len && name.ptr[name.len] != ':')
+            name.len++;
+        if (is_kept(name, how))
+            append_str(out, line);
+    }
+    return true;
+}

@@ -23,6 +23,7 @@
     X(structured)                                                                                  \
     X(vary)                                                                                        \
     X(conditions)                                                                                  \
+    X(range)                                                                                       \
     X(freshen)                                                                                     \
     X(config)                                                                                      \
     X(access_log)                                                                                  \

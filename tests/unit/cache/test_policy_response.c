@@ -12,8 +12,9 @@ static void test_methods_3(void **state)
         if (method == METHOD_OTHER)
             continue; /* row.method 0 stands for GET */
         row.method = (enum method)method;
-        assert_int_equal(judge(&row, &meta), method == METHOD_GET ? POLICY_STORE : POLICY_METHOD);
-        assert_int_equal(meta.lifetime_s, method == METHOD_GET ? 60 : 0);
+        bool stored = method == METHOD_GET || method == METHOD_QUERY;
+        assert_int_equal(judge(&row, &meta), stored ? POLICY_STORE : POLICY_METHOD);
+        assert_int_equal(meta.lifetime_s, stored ? 60 : 0);
     }
 }
 

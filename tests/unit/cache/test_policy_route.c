@@ -55,6 +55,9 @@ static void test_bounds(void **state)
         {"the route's own ttl", "", POLICY_STORE, 50, GIVEN, .route = both},
         {"both", CC "max-age=60", POLICY_STORE, 50, .route = both},
         {"targeted", "CDN-Cache-Control: max-age=60", POLICY_STORE, 50, .route = both},
+        {"the shortest least", CC "max-age=0", POLICY_STORE, 1, .route = ROUTE(.ttl_min_s = 1)},
+        {"the shortest most", CC "max-age=60", POLICY_STORE, 1, .route = ROUTE(.ttl_max_s = 1)},
+        {"the shortest ttl", "", POLICY_STORE, 1, GIVEN, .route = ROUTE(.ttl_s = 1)},
         {"no bounds", TAG "Age: 100\n" CC "max-age=60", POLICY_STORE, 60, .route = (&no_ttl)},
     };
     check_rows(rows, weir_count(rows));

@@ -300,6 +300,7 @@ static void test_route_ttl(void **state)
     (void)state;
     static const struct row rows[] = {
         {"200", "", POLICY_STORE, 30, CACHE_HEURISTIC, .route = &with_ttl},
+        {"with Vary", "Vary: Accept", POLICY_STORE, 30, CACHE_HEURISTIC, .route = &with_ttl},
         {"404", "", POLICY_STORE, 7, CACHE_HEURISTIC, .status = 404, .route = &with_ttl},
         {"404 with its own freshness", CC "max-age=60", POLICY_STORE, 60, .status = 404,
          .route = &with_ttl},

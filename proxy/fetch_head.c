@@ -59,7 +59,7 @@ static enum policy_reason judge(struct fetch *fetch, unsigned status, struct fie
 {
     struct policy_exchange exchange = {
         .method = fetch->method,
-        .describes_target = fetch_describes_target(fetch),
+        .describes_target = fetch_is_for_target(fetch) && fetch_describes_target(fetch),
         .request = &fetch->directives,
         .route = &fetch->route->cache,
         .status = status,

@@ -21,6 +21,8 @@
     X(route)                                                                                       \
     X(cache_control)                                                                               \
     X(vary)                                                                                        \
+    X(key)                                                                                         \
+    X(cookies)                                                                                     \
     X(conditions)                                                                                  \
     X(freshen)                                                                                     \
     X(config)                                                                                      \

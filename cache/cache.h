@@ -28,7 +28,7 @@ struct policy_request {
     int64_t max_age_s, min_fresh_s, max_stale_s; /* max_stale_s: INT64_MAX when without a value */
     bool no_cache, no_store, only_if_cached;
     bool authorization;
-    bool range;     /* Range: not looked into while ranges are not served */
+    bool range;     /* there is a Range: policy_select_ranges() is to be asked */
     bool overrides; /* a field by which some origins are asked for another method or URL */
 };
 
@@ -50,7 +50,10 @@ enum {
     CACHE_HAS_VARY = 1 << 3,
     CACHE_FOR_AUTHORIZED = 1 << 4, /* may answer requests with Authorization (§3.5) */
     CACHE_HEURISTIC = 1 << 5,      /* its lifetime is Weir's guess or the route's ttl */
-    CACHE_HAD_AGE = 1 << 6         /* came with an Age: from a cache between Weir and the origin */
+    CACHE_HAD_AGE = 1 << 6,        /* came with an Age: from a cache between Weir and the origin */
+    CACHE_OVERRIDDEN = 1 << 7,     /* the route passed over something that it says */
+    CACHE_BY_WEIR = 1 << 8,        /* judged by Weir-Cache-Control, */
+    CACHE_BY_SURROGATE = 1 << 9    /* or by Surrogate-Control: neither is kept with it */
 };
 
 struct cache_meta {
@@ -100,6 +103,9 @@ struct policy_exchange {
     int64_t wall_now_s;   /* when its head was received */
     int64_t now_ms;       /* the same moment, monotonic */
     int64_t requested_ms; /* when the request was sent */
+    /* Of a 304: what was decided about the stored response, of which `fields` are the updated head;
+     * else NULL. */
+    const struct cache_meta *stored;
 };
 
 /* Whether a shared cache may store the response (§3), for how long it is fresh (§4.2.1) and how old
@@ -132,10 +138,47 @@ static inline uint32_t policy_age_s(const struct cache_meta *meta, int64_t now_m
 bool policy_not_modified(struct fields request, enum method method, unsigned status,
                          struct str block, int64_t wall_now_s);
 
+/* ---- ranges (RFC 9110 §14) ---- */
+
+/* Bytes of a body; never none, and never beyond its end. */
+struct policy_span {
+    uint64_t first, length;
+};
+
+#define POLICY_SPANS_MOST 16
+struct policy_ranges {
+    unsigned count;   /* at least one */
+    bool conditional; /* there is an If-Range, and it holds */
+    struct policy_span spans[POLICY_SPANS_MOST];
+};
+
+/* What the ranges are of. */
+struct policy_selected {
+    unsigned status;
+    struct str block; /* its field block */
+    uint64_t length;  /* of its whole body */
+    bool arriving;    /* what has been passed over of it cannot be had again */
+};
+
+/* What of a response a client is to be sent that asks with a Range; its other conditions come first
+ * (RFC 9110 §13.2.2). */
+enum policy_part {
+    POLICY_WHOLE,
+    POLICY_PARTS,        /* 206 with *ranges, which is set only then */
+    POLICY_UNSATISFIABLE /* 416 */
+};
+enum policy_part policy_select_ranges(struct fields request, enum method method,
+                                      const struct policy_selected *selected, int64_t wall_now_s,
+                                      struct policy_ranges *ranges);
+
 /* Fields that are never stored or passed on with a stored response: hop-by-hop ones, those
  * Connection names, Age (computed), Content-Length (framing is the sink's), Proxy-Authenticate etc.
- * (§3.1). `fields` is the whole head, `f` one of it. */
+ * (§3.1), and those that speak to Weir alone. `fields` is the whole head, `f` one of it. */
 bool policy_field_is_kept(struct fields fields, const struct field *f);
+
+/* Appends those lines of a 304 that are not kept and yet count when the updated head is judged: the
+ * first Age, and what speaks to Weir alone. */
+void policy_append_unkept(struct fields not_modified, struct appender *out);
 
 /* The head of a stored response after a 304 (§3.2, §4.3.4): writes the updated field block. False
  * when it does not fit, or when the 304 is about another response (its ETag or Vary tells): then

@@ -146,6 +146,14 @@ void cache_fill_set_writer(struct cache_fill *fill, struct mailbox *mailbox, voi
     pthread_mutex_unlock(&fill->lock);
 }
 
+/* Nobody tells it of readers any more. */
+static void forget_writer_locked(struct cache_fill *fill)
+{
+    fill->writer_mailbox = NULL;
+    fill->writer = NULL;
+    fill->on_readers = NULL;
+}
+
 /* ---- steps ---- */
 
 static uint64_t filled_now(const struct cache_fill *fill)
@@ -642,6 +650,7 @@ void cache_fill_complete(struct cache_fill *fill, struct str trailers, int64_t n
     fill->trailers = copy;
     fill->trailers_len = copy != NULL ? trailers.len : 0;
     fill->phase = CACHE_FILL_COMPLETE;
+    forget_writer_locked(fill);
     tell_and_unlock(fill);
 }
 
@@ -656,6 +665,7 @@ void cache_fill_abort(struct cache_fill *fill, unsigned status, const char *deta
     fill->abort_status = status;
     fill->abort_detail = detail;
     fill->phase = CACHE_FILL_ABORTED;
+    forget_writer_locked(fill);
     tell_and_unlock(fill);
 }
 
@@ -678,10 +688,10 @@ void cache_fill_end_writer(struct cache_fill **from)
     if (fill == NULL)
         return;
     cache_fill_abort(fill, 502, "aborted");
-    pthread_mutex_lock(&fill->lock);
-    fill->writer_mailbox = NULL;
-    fill->writer = NULL;
-    fill->on_readers = NULL;
-    pthread_mutex_unlock(&fill->lock);
+    if (fill->on_readers != NULL) {
+        pthread_mutex_lock(&fill->lock);
+        forget_writer_locked(fill);
+        pthread_mutex_unlock(&fill->lock);
+    }
     cache_fill_release(&fill);
 }

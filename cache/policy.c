@@ -128,7 +128,7 @@ static void take_least(int64_t *member, int64_t value)
 static void take_most(int64_t *member, int64_t value)
 {
     if (value < 0)
-        value = POLICY_DELTA_MOST;
+        value = POLICY_DELTA_MOST + 1; /* more than any response has left */
     if (value > *member)
         *member = value;
 }

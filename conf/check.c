@@ -161,6 +161,20 @@ static void check_cache(struct loader *loader)
                     "it smaller, or memory larger");
 }
 
+static void check_clamps(struct loader *loader)
+{
+    const struct conf *conf = loader->conf;
+    for (unsigned i = 0; i < conf->routes_count && !loader->problems.more; i++) {
+        const struct conf_route_cache *cache = &conf->routes[i].cache;
+        struct mark mark;
+        if (cache->ttl_max_s > 0 && cache->ttl_min_s > cache->ttl_max_s &&
+            loader_mark(loader, &conf->routes[i], "routes[].cache.ttl_min", &mark))
+            problem_add(&loader->problems, mark,
+                        "ttl_min is more than ttl_max, so no time lies between them; make it "
+                        "smaller, or ttl_max larger");
+    }
+}
+
 void check_arguments(struct loader *loader)
 {
     check_listen(loader);
@@ -173,6 +187,7 @@ void check_conf(struct loader *loader)
     check_listen(loader);
     check_admin(loader);
     check_cache(loader);
+    check_clamps(loader);
     link_routes(loader);
     note_names(loader->conf);
     check_reach(loader);

@@ -73,6 +73,34 @@ struct conf_upstream {
     struct conf_timeouts timeouts;
 };
 
+/* What a response says that a route may pass over: symbol, word. */
+#define CONF_OVERRIDE_TABLE(X)                                                                     \
+    X(NO_STORE, "no-store")                                                                        \
+    X(PRIVATE, "private")                                                                          \
+    X(NO_CACHE, "no-cache")                                                                        \
+    X(FRESHNESS, "freshness")                                                                      \
+    X(MUST_REVALIDATE, "must-revalidate")                                                          \
+    X(VARY, "vary")
+
+enum conf_override {
+#define X(symbol, word) CONF_OVERRIDE_##symbol,
+    CONF_OVERRIDE_TABLE(X)
+#undef X
+    CONF_OVERRIDES
+};
+
+/* Whether a response with Set-Cookie is stored. */
+enum conf_set_cookie {
+    CONF_SET_COOKIE_AUTO, /* with freshness of its own, and unless the route overrides anything */
+    CONF_SET_COOKIE_STORE,
+    CONF_SET_COOKIE_REFUSE
+};
+
+struct conf_status_ttl {
+    unsigned status;
+    uint32_t ttl_s;
+};
+
 /* Names as a file lists them; "*" in one stands for any bytes, none included. */
 struct conf_names {
     const struct str *list;
@@ -100,6 +128,13 @@ struct conf_route_bypass {
 struct conf_route_cache {
     bool enabled;
     uint32_t ttl_s, negative_ttl_s;
+    uint32_t ttl_min_s, ttl_max_s; /* 0: no bound */
+    unsigned heuristic_percent;
+    uint32_t heuristic_max_s;
+    struct conf_status_ttl *status_ttl;
+    unsigned status_ttl_count;
+    uint32_t override; /* bit 1 << enum conf_override */
+    enum conf_set_cookie set_cookie;
     int64_t hit_for_miss_ms; /* 0: off */
     struct conf_route_key key;
     struct conf_route_bypass bypass;

@@ -75,6 +75,24 @@ _Static_assert(sizeof(size_t) == sizeof(uint64_t), "sizes are read as 64 bits");
       "freshness of a response to which the origin gives none; 0s stores none of those")           \
     X("routes[].cache.negative_ttl", SECONDS, conf_route, cache.negative_ttl_s, 0, 10 * YEAR_MS,   \
       "0s", "the same for 404, 405, 410, 414 and 501")                                             \
+    X("routes[].cache.status_ttl", STATUS_TTL, conf_route, cache.status_ttl, 0, 10 * YEAR_MS,      \
+      "{}", "the same for single statuses, and before both; 0s stores none of those")              \
+    X("routes[].cache.ttl_min", SECONDS, conf_route, cache.ttl_min_s, 0, 10 * YEAR_MS, "0s",       \
+      "what is fresh for less time from its arrival is fresh for so long; 0s is no bound")         \
+    X("routes[].cache.ttl_max", SECONDS, conf_route, cache.ttl_max_s, 0, 10 * YEAR_MS, "0s",       \
+      "what is fresh for more time from its arrival is fresh for so long; 0s is no bound")         \
+    X("routes[].cache.heuristic_percent", COUNT, conf_route, cache.heuristic_percent, 0, 100,      \
+      "10",                                                                                        \
+      "share of the time since Last-Modified for which a response without freshness is "           \
+      "taken to be fresh; 0 takes none to be")                                                     \
+    X("routes[].cache.heuristic_max", SECONDS, conf_route, cache.heuristic_max_s, 0, 10 * YEAR_MS, \
+      "1d", "and at most for so long")                                                             \
+    X("routes[].cache.override", OVERRIDE, conf_route, cache.override, 0, 0, "[]",                 \
+      "what the origin says that counts for nothing here: no-store, private, no-cache, "           \
+      "freshness, must-revalidate, vary")                                                          \
+    X("routes[].cache.set_cookie", SET_COOKIE, conf_route, cache.set_cookie, 0, 0, "auto",         \
+      "whether responses with Set-Cookie are stored; auto: with freshness from the origin, and "   \
+      "without override")                                                                          \
     X("routes[].cache.hit_for_miss", TIME, conf_route, cache.hit_for_miss_ms, 0, YEAR_MS, "10s",   \
       "after a response that may not be stored, requests for the same key do not wait for each "   \
       "other for so long; 0s switches it off")                                                     \

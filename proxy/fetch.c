@@ -452,7 +452,7 @@ static enum fetch_state complete(struct fetch *fetch)
     fetch_count_phases(fetch);
     if (!fetch->freshened)
         cache_fill_complete(fetch->fill, fetch->trailers, now_ms);
-    pool_count_request(fetch->server, false, (uint64_t)(now_us - fetch->requested_us));
+    pool_count_request(&fetch->lease, false, (uint64_t)(now_us - fetch->requested_us));
     if (fetch->close_reason == POOL_CLOSE_ERROR)
         fetch->close_reason = POOL_CLOSE_ORIGIN_CLOSE;
     give_back(fetch, reusable);
@@ -502,10 +502,10 @@ static enum pool_close close_reason(const struct fetch *fetch)
 }
 
 /* A server that could not be reached has failed too. */
-static void count_failure(const struct fetch *fetch, int64_t now_us)
+static void count_failure(struct fetch *fetch, int64_t now_us)
 {
     if (fetch->head_sent)
-        pool_count_request(fetch->server, true, (uint64_t)(now_us - fetch->requested_us));
+        pool_count_request(&fetch->lease, true, (uint64_t)(now_us - fetch->requested_us));
     else if (fetch->failure == LOCAL_CONNECT_FAILED || fetch->failure == LOCAL_CONNECT_TIMEOUT ||
              fetch->failure == LOCAL_NO_ADDRESS)
         pool_count_unreachable(fetch->server);

@@ -70,10 +70,10 @@ static bool is_replaced(const struct forward *forward, const struct field *f)
         return head->body != HTTP1_BODY_CHUNKED || content_is_whole(forward->request->content);
     case FIELD_IF_NONE_MATCH:
     case FIELD_IF_MODIFIED_SINCE:
+        return forward->cacheable; /* Weir answers conditions itself */
     case FIELD_IF_RANGE:
-    case FIELD_RANGE:
-        return forward
-            ->cacheable; /* the whole response is asked for: Weir answers conditions itself */
+    case FIELD_RANGE: /* what may be stored is asked for whole */
+        return forward->cacheable && !forward->request->range_forwarded;
     default:
         return field_is_hop_by_hop((enum field_id)f->id);
     }

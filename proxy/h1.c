@@ -336,7 +336,7 @@ static void refuse(struct session *session, unsigned status, const char *detail,
     session->close_after = true;
     request_start_local(&session->exchange->request, session->worker, &session->sink,
                         &session->exchange->head, &client, status, detail, text,
-                        base_clock_mono_us());
+                        session->worker->loop.now_us);
     if (session->exchange == exchange)
         http1_head_reset(&exchange->head); /* the answer waits, the buffer does not */
 }
@@ -400,7 +400,7 @@ static bool start_request(struct session *session, const char *from, size_t len)
         return false;
     become_busy(session);
     request_start(&exchange->request, session->worker, &session->sink, &exchange->head, &client,
-                  base_clock_mono_us());
+                  session->worker->loop.now_us);
     if (weir_likely(session->exchange != exchange))
         return session->phase == IDLE;
     if (!keep_head(exchange, from, len)) {

@@ -218,10 +218,12 @@ struct request {
     const char *detail;
     unsigned status;
     bool head_sent, bodiless, not_modified, whole_sent;
-    uint64_t offset;     /* body bytes handed to the sink and taken */
-    uint64_t in_flight;  /* body bytes handed to the sink, not yet taken */
-    uint64_t sent_bytes; /* of body, for the log */
-    bool alone;          /* has been sent to the origin by itself: not joined again */
+    bool range_forwarded; /* the origin was asked for what Range says: its answer is the answer */
+    struct range_plan *ranges; /* of a 206 or 416 that Weir makes, in the arena; else NULL */
+    uint64_t offset;           /* body bytes of the response handed to the sink and taken */
+    uint64_t in_flight;        /* body bytes handed to the sink, not yet taken */
+    uint64_t sent_bytes;       /* of body, for the log */
+    bool alone;                /* has been sent to the origin by itself: not joined again */
     bool client_gone;
     bool blocked; /* the sink has not taken in_flight yet */
     bool tunnel_ended;
@@ -310,6 +312,26 @@ struct str content_bytes(const struct content *content);
 /* Age, Cache-Status; in Weir's own answers X-Request-ID. */
 void deliver_extra(struct request *request, const struct cache_meta *meta, int64_t now_ms,
                    struct appender *out);
+
+/* A copy in the arena of the lines of a field block whose names are kept, with `room` bytes behind
+ * them. False when memory is out. */
+bool deliver_filter_block(struct arena *arena, struct str block,
+                          bool (*is_kept)(struct str name, unsigned how), unsigned how, size_t room,
+                          struct appender *out);
+
+/* ==== Ranges: 206 and 416 (range.c) ==== */
+
+/* Makes of a 200's head that of a 206 or 416, and request->ranges, where the request's Range asks
+ * for it. False when memory is out. */
+bool range_prepare(struct request *request, const struct policy_selected *selected,
+                   struct response_head *head);
+/* What comes next of the response, as far as it is there; at most `max` pieces, stable until the
+ * request ends. */
+unsigned range_pieces(struct request *request, struct iovec *pieces, unsigned max);
+/* Of the response's content. */
+uint64_t range_length(const struct range_plan *plan);
+/* Of the selected response's body: what lies before is no longer needed. */
+uint64_t range_next_byte(const struct request *request);
 
 /* ==== Names of a request in logs and at the origin (trace.c) ==== */
 

@@ -335,6 +335,17 @@ static enum request_state lead(struct request *request, struct cache_fill *fill,
     return REQUEST_AWAIT_HEAD;
 }
 
+/* What is not going to be stored need not be fetched whole: the client's Range goes on as it is,
+ * but for one with conditions, which Weir answers itself before it (RFC 9110 §13.2.2). */
+static bool forwards_range(const struct request *request)
+{
+    struct fields fields = http1_fields(request->head);
+
+    return request->directives.range && request->head->method == METHOD_GET &&
+           !fields_first(fields, FIELD_IF_NONE_MATCH) &&
+           !fields_first(fields, FIELD_IF_MODIFIED_SINCE);
+}
+
 /* Alone at the origin: nobody else reads this, and it is not stored. */
 static enum request_state fetch_alone(struct request *request)
 {
@@ -344,6 +355,7 @@ static enum request_state fetch_alone(struct request *request)
         return answer_local(request, LOCAL_OVERLOADED);
     request->alone = true;
     request->collapsed = false;
+    request->range_forwarded = forwards_range(request);
     return lead(request, fill, NULL, NULL);
 }
 
@@ -408,6 +420,7 @@ static enum request_state lookup(struct request *request)
         request->forward = found.stale || found.object ? "stale"
                            : found.vary_miss           ? "vary-miss"
                                                        : "uri-miss";
+        request->range_forwarded = found.hit_for_miss && !found.object && forwards_range(request);
         return lead(request, found.fill, found.object, &query.key);
     case CACHE_JOIN:
         return join(request, &found);
@@ -522,27 +535,19 @@ static enum request_state await_head(struct request *request)
 
 /* A 304's field lines: what the 200 would have had, less what describes content (RFC 9110 §15.4.5).
  */
+static bool is_kept_in_304(struct str name, unsigned how)
+{
+    (void)how;
+    return name.len <= 8 || !str_equal_nocase(str_of(name.ptr, 8), STR("content-")) ||
+           str_equal_nocase(name, STR("content-location"));
+}
+
 static struct str not_modified_block(struct request *request, struct str block)
 {
     struct appender out;
-    char *copy = arena_alloc(&request->arena, block.len + 1);
 
-    if (!copy)
+    if (!deliver_filter_block(&request->arena, block, is_kept_in_304, 0, 1, &out))
         return str_of(NULL, 0);
-    out = appender_on(copy, block.len + 1);
-    for (const char *at = block.ptr, *end = block.ptr + block.len, *next; at < end; at = next) {
-        const char *line_end = memchr(at, '\n', (size_t)(end - at));
-        struct str line, name = str_of(at, 0);
-
-        next = line_end ? line_end + 1 : end;
-        line = str_of(at, (size_t)(next - at));
-        while (name.len < line.len && name.ptr[name.len] != ':')
-            name.len++;
-        if (name.len > 8 && str_equal_nocase(str_of(name.ptr, 8), STR("content-")) &&
-            !str_equal_nocase(name, STR("content-location")))
-            continue;
-        append_str(&out, line);
-    }
     return str_of(out.ptr, out.len);
 }
 
@@ -585,12 +590,35 @@ static void look_at_fill(struct request *request, struct source *source)
     }
 }
 
+/* Of what passes by the origin has decided; Weir's own answers know no conditions. */
+static bool is_selected_here(const struct request *request)
+{
+    return request->outcome != OUTCOME_PASS && request->outcome != OUTCOME_LOCAL;
+}
+
 static bool answered_by_304(const struct request *request, const struct source *source)
 {
-    return request->outcome != OUTCOME_PASS && request->outcome != OUTCOME_LOCAL &&
-           source->meta.status == 200 &&
+    return is_selected_here(request) && source->meta.status == 200 &&
            policy_not_modified(http1_fields(request->head), request->head->method,
                                source->meta.status, source->block, worker_wall_s());
+}
+
+/* A range of what arrives without a length cannot be told before it is whole (RFC 9110 §14.4): then
+ * the client is sent all of it. False when memory is out. */
+static bool apply_range(struct request *request, const struct source *source,
+                        struct response_head *head)
+{
+    struct policy_selected selected = {
+        .status = source->meta.status,
+        .block = source->block,
+        .length = source->content_length >= 0 ? (uint64_t)source->content_length : source->length,
+        .arriving = !request->object,
+    };
+
+    if (!is_selected_here(request) || request->range_forwarded || source->bodiless ||
+        (source->content_length < 0 && !source->complete))
+        return true;
+    return range_prepare(request, &selected, head);
 }
 
 /* Fills in the head of the response; false when memory is out. */
@@ -610,6 +638,8 @@ static bool prepare_head(struct request *request, const struct source *source,
         head->block = not_modified_block(request, source->block);
         if (!head->block.ptr)
             return false;
+    } else if (weir_unlikely(request->directives.range) && !apply_range(request, source, head)) {
+        return false;
     }
     if (request->outcome == OUTCOME_HIT)
         request->ttl_s = (int64_t)source->meta.lifetime_s -
@@ -640,8 +670,31 @@ static enum request_state sent(struct request *request, enum net_sent how, uint6
         return REQUEST_FINISH;
     if (request->object)
         return REQUEST_DELIVER;
-    cache_reader_take(&request->reader, request->offset);
+    if (!request->ranges)
+        cache_reader_take(&request->reader, request->offset);
     return REQUEST_AWAIT_BODY;
+}
+
+/* What comes next of the body into `part`; returns how many bytes. */
+static uint64_t take_body(struct request *request, const struct source *source,
+                          struct iovec pieces[BODY_PIECES], struct response_part *part)
+{
+    uint64_t bytes = 0;
+
+    part->body_count =
+        weir_unlikely(request->ranges != NULL) ? range_pieces(request, pieces, BODY_PIECES)
+        : request->object
+            ? cache_object_pieces(request->object, request->offset, pieces, BODY_PIECES)
+            : cache_reader_pieces(&request->reader, request->offset, pieces, BODY_PIECES);
+    for (unsigned i = 0; i < part->body_count; i++)
+        bytes += pieces[i].iov_len;
+    if (weir_unlikely(request->ranges != NULL)) {
+        part->end = request->offset + bytes == range_length(request->ranges);
+        return bytes;
+    }
+    part->end = source->complete && request->offset + bytes == source->length;
+    part->trailers = source->trailers;
+    return bytes;
 }
 
 static enum request_state deliver(struct request *request)
@@ -666,18 +719,10 @@ static enum request_state deliver(struct request *request)
         part.head = &head;
         request->head_sent = true;
     }
-    if (request->bodiless) {
+    if (request->bodiless)
         part.end = true;
-    } else {
-        part.body_count =
-            request->object
-                ? cache_object_pieces(request->object, request->offset, pieces, BODY_PIECES)
-                : cache_reader_pieces(&request->reader, request->offset, pieces, BODY_PIECES);
-        for (unsigned i = 0; i < part.body_count; i++)
-            bytes += pieces[i].iov_len;
-        part.end = source.complete && request->offset + bytes == source.length;
-        part.trailers = source.trailers;
-    }
+    else
+        bytes = take_body(request, &source, pieces, &part);
     if (!part.head && bytes == 0 && !part.end)
         return REQUEST_AWAIT_BODY;
     return sent(request, request->sink->ops->send(request->sink, &part), bytes, part.end);
@@ -686,10 +731,13 @@ static enum request_state deliver(struct request *request)
 static enum request_state await_body(struct request *request)
 {
     struct cache_view view;
+    uint64_t next = request->ranges ? range_next_byte(request) : request->offset;
 
     do {
         cache_reader_view(&request->reader, &view);
-        if (view.filled > request->offset || view.phase == CACHE_FILL_COMPLETE)
+        if (request->ranges) /* what lies before them is passed over */
+            cache_reader_take(&request->reader, next < view.filled ? next : view.filled);
+        if (view.filled > next || view.phase == CACHE_FILL_COMPLETE)
             return REQUEST_DELIVER;
         if (view.phase == CACHE_FILL_ABORTED) {
             request->detail = view.abort_detail; /* for the log: the head is out */

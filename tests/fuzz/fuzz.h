@@ -20,10 +20,12 @@
     X(url)                                                                                         \
     X(route)                                                                                       \
     X(cache_control)                                                                               \
+    X(structured)                                                                                  \
     X(vary)                                                                                        \
     X(key)                                                                                         \
     X(cookies)                                                                                     \
     X(conditions)                                                                                  \
+    X(range)                                                                                       \
     X(freshen)                                                                                     \
     X(config)                                                                                      \
     X(access_log)                                                                                  \

@@ -13,7 +13,9 @@
 
 #define TIME_ADVICE "; write a time such as 500ms, 30s, 5m, 1h or 7d\n"
 #define SIZE_ADVICE "; write a size such as 64KiB, 512MiB or 2GiB\n"
-#define CACHE_KEYS "; the keys here are enabled, ttl, negative_ttl, hit_for_miss, key, bypass, "      \
+#define CACHE_KEYS                                                                                 \
+    "; the keys here are enabled, ttl, negative_ttl, status_ttl, ttl_min, ttl_max, "               \
+    "heuristic_percent, heuristic_max, override, set_cookie, hit_for_miss, key, bypass, "          \
     "query_body\n"
 
 static void test_unknown_keys(void **state)

@@ -26,6 +26,8 @@ typedef enum request_state state_function(struct request *request);
 
 static void run(struct request *request);
 static void on_wait_due(struct wheel_timer *timer, int64_t now_ms);
+/* Out of the way of GET and HEAD. */
+static enum request_state begin_other(struct request *request) __attribute__((noinline));
 
 /* ---- small helpers ---- */
 
@@ -199,8 +201,7 @@ static void find_key_rules_of_get(struct request *request)
         request->key_rules = &route->cache.key;
 }
 
-/* Out of the way of GET. */
-__attribute__((noinline)) static enum request_state begin_other(struct request *request)
+static enum request_state begin_other(struct request *request)
 {
     if (request->head->method == METHOD_QUERY)
         return begin_content(request);

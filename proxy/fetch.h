@@ -114,7 +114,8 @@ bool fetch_publish_head(struct fetch *fetch);
  * method invalidates, is kept. False when memory is out. */
 bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request);
 bool fetch_note_invalidation(struct fetch *fetch, const struct request *request);
-/* Whether it is a POST whose response may answer GETs; and whether this response says so. */
+/* Whether it is a POST whose response may answer GETs; and, of such a one, whether its response says
+ * that it is the target's. */
 static inline bool fetch_is_for_target(const struct fetch *fetch)
 {
     return !fetch->cacheable && fetch->findable;

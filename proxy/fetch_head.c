@@ -59,7 +59,7 @@ bool fetch_note_invalidation(struct fetch *fetch, const struct request *request)
 static enum policy_reason judge(struct fetch *fetch, struct policy_exchange exchange,
                                 struct cache_meta *meta)
 {
-    exchange.describes_target = fetch_describes_target(fetch);
+    exchange.describes_target = fetch_is_for_target(fetch) && fetch_describes_target(fetch);
     exchange.request = &fetch->directives;
     exchange.route = &fetch->route->cache;
     exchange.now_ms = fetch->worker->loop.now_ms;

@@ -321,9 +321,9 @@ def test_what_is_known_not_to_be_stored(start):
     expect_passed_on(client, seen)
     assert client.get("/a").body == BODY
     # Conditions come first, and Weir answers them: the whole is asked for.
-    response = client.get("/a", [("Range", "bytes=5-9"), ("If-None-Match", '"v"')])
-    expect_range(response, 5, 9)
-    assert seen[-1] == (None, None)
+    for condition in (("If-None-Match", '"v"'), ("If-Modified-Since", "Tue, 15 Nov 1994 12:45:26 GMT")):
+        expect_range(client.get("/a", [("Range", "bytes=5-9"), condition]), 5, 9)
+        assert seen[-1] == (None, None)
     # When the origin's mind has changed, it is stored, and the range is forgotten that the origin did not heed.
     origin.script = cacheable(BODY)
     response = client.get("/a", [("Range", "bytes=5-9")])
@@ -331,6 +331,23 @@ def test_what_is_known_not_to_be_stored(start):
     weir.wait_cache(stored=1)
     expect_range(client.get("/a", [("Range", "bytes=5-9")]), 5, 9)
     weir.wait_cache(hits=1)
+
+
+def test_what_is_validated_each_time(start):
+    """The question is about all of it, also where nobody waits for the answer of another one."""
+    origin = start.origin(cacheable(BODY, fields=[("ETag", '"v"'), ("Cache-Control", "no-cache")]))
+    weir = start.weir(origin, route_cache={"hit_for_miss": "60s"})
+    client = weir.client()
+    client.get("/a")
+    stats = weir.wait_cache(stored=1)
+    assert stats["cache"]["hit_for_miss"] == 1
+    origin.script = respond(304, b"", [("ETag", '"v"'), ("Cache-Control", "no-cache")])
+    for _ in range(2):
+        response = client.get("/a", [("Range", "bytes=5-9")])
+        expect_range(response, 5, 9)
+        assert response.cache_status()["fwd-status"] == 304
+        assert origin.requests[-1].field("If-None-Match") == '"v"' and not origin.requests[-1].has("Range")
+    weir.wait_cache(revalidated=2, misses=1)
 
 
 def test_ranges_do_not_keep_a_key_from_being_stored(start):

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from weirtest import byteranges, cacheable, chunk, held, patterned, raw, respond, response_bytes
+from weirtest import byteranges, cacheable, chunk, chunked, held, patterned, raw, respond, response_bytes
 
 BODY = patterned(1000, 7)
 FRESH = [("Cache-Control", "max-age=60")]
@@ -15,7 +15,7 @@ class InSteps:
 
     def __init__(self, body=BODY, fields=(("Cache-Control", "max-age=60"),), announced=True):
         self.body = body
-        self.chunked = not announced
+        self.in_chunks = not announced
         self.head = response_bytes(200, b"", list(fields) + [
             ("Content-Length", str(len(body))) if announced else ("Transfer-Encoding", "chunked")])
         self.until = 0
@@ -41,12 +41,12 @@ class InSteps:
                 until = self.until
             if until > sent:
                 piece = self.body[sent:until]
-                connection.send(chunk(piece) if self.chunked else piece)
+                connection.send(chunk(piece) if self.in_chunks else piece)
                 sent = until
             elif self.ends:
                 getattr(connection, self.ends)()
                 return
-        if self.chunked:
+        if self.in_chunks:
             connection.send(b"0\r\n\r\n")
 
 
@@ -172,6 +172,10 @@ def test_without_a_length(filling):
     origin, weir, steps = filling(InSteps(announced=False))
     clients = [ask(weir, "bytes=0-9"), ask(weir, "bytes=2000-"), ask(weir, "bytes=-5")]
     heads = [client.read_final_head() for client in clients]
+    steps.send_until(300)
+    clients[0].read_body(heads[0], at_least=300)
+    clients.append(ask(weir, "bytes=0-9"))
+    heads.append(clients[-1].read_final_head())
     steps.send_until(1000)
     for client, head in zip(clients, heads):
         assert head.status == 200 and head.framing == "chunked" and not head.has("Content-Range")
@@ -179,6 +183,15 @@ def test_without_a_length(filling):
     weir.wait_cache(stored=1)
     expect_range(weir.get("/a", [("Range", "bytes=-5")]), 995, 999)
     assert len(origin.requests) == 1
+
+
+def test_without_a_length_but_at_once(start):
+    """What has come to its end when the request has its turn is as good as stored."""
+    weir = start.weir(start.origin(chunked(BODY[:400], BODY[400:], fields=FRESH)))
+    response = weir.get("/a", [("Range", "bytes=395-404")])
+    expect_range(response, 395, 404)
+    assert response.cache_status() == {"fwd": "uri-miss", "stored": True}
+    weir.wait_cache(stored=1, misses=1)
 
 
 @pytest.mark.parametrize("condition, status", [('"v"', 206), ('"w"', 200), ('W/"v"', 200)])
@@ -302,8 +315,9 @@ def test_what_passes_by(start):
 def test_an_origin_without_ranges_that_is_passed_by(start):
     """What it answers is the answer."""
     weir = start.weir(start.origin(cacheable(BODY)), route_cache={"enabled": False})
-    response = weir.get("/a", [("Range", "bytes=0-9")])
-    assert response.status == 200 and response.body == BODY
+    for condition in ([], [("If-None-Match", '"v"')]):
+        response = weir.get("/a", [("Range", "bytes=0-9")] + condition)
+        assert response.status == 200 and response.body == BODY
 
 
 def test_what_is_known_not_to_be_stored(start):

@@ -309,7 +309,9 @@ def test_what_passes_by(start):
     client = weir.client()
     expect_passed_on(client, seen)
     assert client.get("/a").body == BODY
-    weir.wait_cache(passes=4, stored=0)
+    expect_range(client.get("/a", [("Range", "bytes=5-9"), ("If-Range", '"v"'), ("If-None-Match", '"w"')]), 5, 9)
+    assert seen[-1] == ("bytes=5-9", '"v"')
+    weir.wait_cache(passes=5, stored=0)
 
 
 def test_an_origin_without_ranges_that_is_passed_by(start):

@@ -28,6 +28,13 @@ static void append_detail(const struct request *request, struct appender *out)
     append_str(out, str_from(request->detail));
 }
 
+/* The route's word counted, not the origin's. */
+static void append_override(const struct cache_meta *meta, struct appender *out)
+{
+    if (weir_unlikely(meta->flags & CACHE_OVERRIDDEN))
+        append_lit(out, "; detail=override");
+}
+
 void deliver_extra(struct request *request, const struct cache_meta *meta, int64_t now_ms,
                    struct appender *out)
 {
@@ -36,6 +43,7 @@ void deliver_extra(struct request *request, const struct cache_meta *meta, int64
     if (request->outcome == OUTCOME_HIT) {
         append_lit(out, "Cache-Status: weir; hit; ttl=");
         append_u64(out, (uint64_t)request->ttl_s);
+        append_override(meta, out);
         append_lit(out, "\r\n");
         return;
     }
@@ -53,6 +61,8 @@ void deliver_extra(struct request *request, const struct cache_meta *meta, int64
     if (request->collapsed)
         append_lit(out, "; collapsed");
     append_detail(request, out);
+    if (request->stored)
+        append_override(meta, out);
     append_lit(out, "\r\n");
     if (request->outcome == OUTCOME_LOCAL)
         http1_append_field(out, STR("X-Request-ID"), trace_ids(request).request_id);

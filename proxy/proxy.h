@@ -163,6 +163,7 @@ struct request_client {
 
 #define REQUEST_STATES(X)                                                                          \
     X(ROUTE, "which route: none answers 404")                                                      \
+    X(AWAIT_CONTENT, "the content of a QUERY, which is part of its key")                           \
     X(LOOKUP, "hit, join a fill, lead a fetch, or pass")                                           \
     X(FETCH, "start a fetch of its own: a pass")                                                   \
     X(AWAIT_HEAD, "the fill's response head")                                                      \
@@ -196,8 +197,10 @@ struct request {
     enum request_state state;
     bool running;
     const struct conf_route *route;
+    const struct conf_route_key *key_rules; /* of the route that a GET of the target takes */
     struct policy_request directives;
-    struct str target_sent; /* what the origin gets; in the arena or the head */
+    struct str target_sent;  /* what the origin gets; in the arena or the head */
+    struct content *content; /* reference; of a QUERY that is to be looked up, else NULL */
     struct arena arena;
 
     /* source of the response: an object, or a fill through the reader */
@@ -256,7 +259,7 @@ void request_writable(struct request *request);
  * called. */
 void request_abandon(struct request *request, uint64_t untaken);
 /* The request's body: bytes in order, as the fetch takes them. QUEUED: taken, but send no more
- * until want_body(). */
+ * until request_wants_body(), or want_body(). The request may have ended after these. */
 enum net_sent request_body(struct request *request, struct str bytes);
 /* Its end, with trailer field lines that may be forwarded. */
 enum net_sent request_body_end(struct request *request, struct str trailers);
@@ -285,6 +288,24 @@ struct fetch_report {
 /* The fetch no longer serves this request: it has ended, or the request has left it. */
 void request_on_fetch_end(struct request *request, const struct fetch_report *report);
 void request_on_want_body(struct request *request);
+
+/* ==== Contents of requests that are needed before the lookup (content.c) ==== */
+
+struct content;
+/* Of at most `most` bytes, to be looked up by; one reference. NULL when memory is out. */
+struct content *content_new(struct cache *cache, uint64_t most);
+struct content *content_ref(struct content *content);
+/* Leaves NULL. */
+void content_release(struct content **content);
+/* False when memory is out. */
+bool content_add(struct content *content, struct str bytes);
+/* It has more than `most`: what there is of it is the beginning of a body. */
+bool content_is_too_large(const struct content *content);
+void content_end(struct content *content);
+/* Its end has come. False for NULL. */
+bool content_is_whole(const struct content *content);
+/* Stable while it is whole. */
+struct str content_bytes(const struct content *content);
 
 /* ==== Delivery: what a response looks like (deliver.c) ==== */
 
@@ -363,7 +384,7 @@ struct fetch_order {
     struct request *request;     /* the leader, on this worker */
     struct cache_fill *fill;     /* consumed */
     struct cache_object *stored; /* to be validated: consumed; or NULL */
-    const struct cache_key *key; /* of a findable fill, else NULL; copied */
+    const struct cache_key *key; /* of a fill that may be stored, else NULL; copied */
     bool cacheable; /* looked up: conditions and ranges of the client are not forwarded */
 };
 

@@ -1,7 +1,8 @@
 /*
  * The request machine: one exchange with a client, from a complete head to its log line.
  *
- *   ROUTE -> LOOKUP -+-hit------------------------------> DELIVER <-> AWAIT_CLIENT
+ *   ROUTE -> [AWAIT_CONTENT] ->
+ *            LOOKUP -+-hit------------------------------> DELIVER <-> AWAIT_CLIENT
  *                    +-join------> AWAIT_HEAD -> DELIVER <-> AWAIT_BODY        \
  *                    +-lead, pass-> FETCH -> AWAIT_HEAD ...                      FINISH
  *                                                     \-> TUNNEL (101) --------/
@@ -131,7 +132,7 @@ static void leave_source(struct request *request)
     wheel_cancel(&request->worker->loop.wheel, &request->wait_deadline);
 }
 
-/* ---- ROUTE ---- */
+/* ---- ROUTE, AWAIT_CONTENT ---- */
 
 /* Max-Forwards: 0 makes Weir the one that answers OPTIONS and TRACE (RFC 9110 §7.6.2). */
 static bool ends_here(const struct request *request)
@@ -144,6 +145,53 @@ static bool ends_here(const struct request *request)
         return false;
     f = fields_next(http1_fields(request->head), STR("Max-Forwards"), &at);
     return f && str_to_u64(field_value(f), UINT32_MAX, &left) && left == 0;
+}
+
+/* A QUERY's content is part of its key, so it has to come first; the client that would wait for a
+ * word of the origin's gets Weir's (RFC 9110 §10.1.1). What is announced as too large passes by. */
+static enum request_state begin_content(struct request *request)
+{
+    const struct http1_head *head = request->head;
+    const struct conf_route_cache *cache = &request->route->cache;
+    bool empty = head->body == HTTP1_BODY_NONE ||
+                 (head->body == HTTP1_BODY_LENGTH && head->content_length == 0);
+
+    if (!cache->enabled || cache->query_body == 0 || head->upgrade)
+        return REQUEST_LOOKUP;
+    if (head->body == HTTP1_BODY_LENGTH && head->content_length > cache->query_body)
+        return REQUEST_LOOKUP;
+    request->content = content_new(request->worker->cache, cache->query_body);
+    if (!request->content)
+        return answer_local(request, LOCAL_OVERLOADED);
+    if (empty) {
+        content_end(request->content);
+        return REQUEST_LOOKUP;
+    }
+    if (head->expect_continue)
+        request->sink->ops->interim(request->sink, 100, str_of(NULL, 0));
+    return REQUEST_AWAIT_CONTENT;
+}
+
+static enum request_state await_content(struct request *request)
+{
+    bool complete = content_is_whole(request->content) || content_is_too_large(request->content);
+
+    return complete ? REQUEST_LOOKUP : REQUEST_WAIT;
+}
+
+/* What an unsafe request invalidates, and what a POST's answer is stored as, is found by GETs, which
+ * may take another route. */
+static enum request_state route_as_get(struct request *request)
+{
+    const struct http1_head *head = request->head;
+    struct str unused;
+    const struct conf_route *route =
+        route_match(request->worker->conf, METHOD_GET, STR("GET"), head->authority,
+                    head->path_query, &request->arena, &unused);
+
+    if (route)
+        request->key_rules = &route->cache.key;
+    return REQUEST_LOOKUP;
 }
 
 static enum request_state route(struct request *request)
@@ -160,7 +208,12 @@ static enum request_state route(struct request *request)
     if (weir_unlikely(ends_here(request)))
         return answer_local(request, LOCAL_MAX_FORWARDS);
     cell_add(&request->worker->stats.routes[request->route->index].requests, 1);
-    return REQUEST_LOOKUP;
+    request->key_rules = &request->route->cache.key;
+    if (weir_likely(is_get_or_head(request)))
+        return REQUEST_LOOKUP;
+    if (head->method == METHOD_QUERY)
+        return begin_content(request);
+    return route_as_get(request);
 }
 
 /* ---- LOOKUP ---- */
@@ -183,20 +236,39 @@ static bool names_fields(struct fields fields)
     return false;
 }
 
+/* Some origins would be asked for another method or URL than the key has. */
+static bool means_something_else(const struct request *request)
+{
+    return weir_unlikely(request->directives.overrides) &&
+           !policy_override_is_keyed(http1_fields(request->head), request->key_rules);
+}
+
 /* What makes a request pass the cache by, as Cache-Status's fwd; NULL when it is to be looked up.
  */
-static const char *passes_by(const struct request *request)
+static const char *passes_by(struct request *request)
 {
     const struct http1_head *head = request->head;
     struct fields fields = http1_fields(head);
+    bool has_content = content_is_whole(request->content);
 
     if (!request->route->cache.enabled)
         return "bypass";
-    if (!is_get_or_head(request))
+    if (!is_get_or_head(request) && !has_content) {
+        if (head->method == METHOD_QUERY && request->route->cache.query_body > 0)
+            request->detail = "query-body";
         return "method";
-    if (head->body != HTTP1_BODY_NONE || head->upgrade || names_fields(fields) ||
+    }
+    if ((head->body != HTTP1_BODY_NONE && !has_content) || head->upgrade || names_fields(fields) ||
         fields_first(fields, FIELD_IF_MATCH) || fields_first(fields, FIELD_IF_UNMODIFIED_SINCE))
         return "request";
+    if (means_something_else(request)) {
+        request->detail = "override";
+        return "request";
+    }
+    if (weir_unlikely(request->route->cache.bypass.any)) {
+        request->detail = policy_bypass(fields, &request->route->cache.bypass);
+        return request->detail ? "bypass" : NULL;
+    }
     return NULL;
 }
 
@@ -204,8 +276,15 @@ void request_write_key(const struct request *request, struct appender *out)
 {
     const struct http1_head *head = request->head;
 
+    const struct conf_route_key *rules = request->key_rules;
+
     cache_key_write(out, head->scheme.len ? head->scheme : request->scheme, head->authority,
-                    head->path_query);
+                    head->path_query, rules);
+    if (weir_unlikely(rules->any))
+        cache_key_add_fields(out, http1_fields(head), rules);
+    if (weir_unlikely(content_is_whole(request->content)))
+        cache_key_add_content(out, request->worker->cache, http1_fields(head),
+                              content_bytes(request->content));
     weir_assert(!out->overflow);
 }
 
@@ -347,9 +426,34 @@ static enum request_state lookup(struct request *request)
     return REQUEST_FINISH;
 }
 
+/* RFC 9110 §9.3.3: what a POST is answered may be good for GETs of its target. */
+static bool may_answer_gets(const struct request *request)
+{
+    const struct conf_route_cache *cache = &request->route->cache;
+    struct fields fields = http1_fields(request->head);
+
+    return request->head->method == METHOD_POST && cache->enabled && !request->head->upgrade &&
+           !names_fields(fields) && !means_something_else(request) &&
+           !policy_bypass(fields, &cache->bypass);
+}
+
+/* Alone at the origin, too; but what is answered may be stored as the target's. */
+static enum request_state fetch_for_target(struct request *request)
+{
+    struct cache_query query;
+    struct cache_fill *fill;
+
+    make_query(request, &query);
+    fill = cache_fill_apart(request->worker->cache, &query.key);
+    if (!fill)
+        return answer_local(request, LOCAL_OVERLOADED);
+    request->alone = true;
+    return lead(request, fill, NULL, &query.key);
+}
+
 static enum request_state start_fetch(struct request *request)
 {
-    return fetch_alone(request);
+    return may_answer_gets(request) ? fetch_for_target(request) : fetch_alone(request);
 }
 
 /* ---- AWAIT_HEAD ---- */
@@ -707,6 +811,7 @@ static enum request_state finish(struct request *request)
     if (request->sink)
         request->sink->ops->done(request->sink, cut);
     cache_object_release(&request->object);
+    content_release(&request->content);
     release(request);
     return REQUEST_DONE;
 }
@@ -714,15 +819,11 @@ static enum request_state finish(struct request *request)
 /* ---- the machine ---- */
 
 static state_function *const states[] = {
-    [REQUEST_ROUTE] = route,
-    [REQUEST_LOOKUP] = lookup,
-    [REQUEST_FETCH] = start_fetch,
-    [REQUEST_AWAIT_HEAD] = await_head,
-    [REQUEST_DELIVER] = deliver,
-    [REQUEST_AWAIT_BODY] = await_body,
-    [REQUEST_AWAIT_CLIENT] = await_client,
-    [REQUEST_TUNNEL] = tunnel,
-    [REQUEST_FINISH] = finish,
+    [REQUEST_ROUTE] = route,           [REQUEST_AWAIT_CONTENT] = await_content,
+    [REQUEST_LOOKUP] = lookup,         [REQUEST_FETCH] = start_fetch,
+    [REQUEST_AWAIT_HEAD] = await_head, [REQUEST_DELIVER] = deliver,
+    [REQUEST_AWAIT_BODY] = await_body, [REQUEST_AWAIT_CLIENT] = await_client,
+    [REQUEST_TUNNEL] = tunnel,         [REQUEST_FINISH] = finish,
 };
 
 static void run(struct request *request)
@@ -863,16 +964,34 @@ void request_abandon(struct request *request, uint64_t untaken)
 
 bool request_wants_body(const struct request *request)
 {
-    return request->fetch && fetch_wants_body(request->fetch);
+    return request->state == REQUEST_AWAIT_CONTENT ||
+           (request->fetch && fetch_wants_body(request->fetch));
+}
+
+/* The request may have ended behind this. */
+static enum net_sent take_content(struct request *request, struct str bytes)
+{
+    if (!content_add(request->content, bytes))
+        divert(request, answer_local(request, LOCAL_OVERLOADED));
+    else
+        run(request);
+    return NET_SENT_QUEUED;
 }
 
 enum net_sent request_body(struct request *request, struct str bytes)
 {
+    if (weir_unlikely(request->state == REQUEST_AWAIT_CONTENT))
+        return take_content(request, bytes);
     return request->fetch ? fetch_body(request->fetch, bytes) : NET_SENT_ALL;
 }
 
 enum net_sent request_body_end(struct request *request, struct str trailers)
 {
+    if (weir_unlikely(request->state == REQUEST_AWAIT_CONTENT)) {
+        content_end(request->content); /* trailers may be dropped (RFC 9110 §6.5.1) */
+        run(request);
+        return NET_SENT_ALL;
+    }
     return request->fetch ? fetch_body_end(request->fetch, trailers) : NET_SENT_ALL;
 }
 

@@ -20,6 +20,7 @@
     X(url)                                                                                         \
     X(route)                                                                                       \
     X(cache_control)                                                                               \
+    X(structured)                                                                                  \
     X(vary)                                                                                        \
     X(conditions)                                                                                  \
     X(range)                                                                                       \

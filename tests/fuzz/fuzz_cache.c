@@ -3,6 +3,7 @@
  * separates the heads that a target needs.
  */
 #include "cache/cache.h"
+#include "cache/structured.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
@@ -125,6 +126,81 @@ void fuzz_cache_control(const uint8_t *bytes, size_t len)
     memset(&meta, 0x55, sizeof meta);
     check_judged(&exchange, policy_judge(&exchange, &meta), &meta);
     check_use(&meta, &request, exchange.now_ms);
+    free(text);
+}
+
+/* ---- structured fields ---- */
+
+static void append_value(struct appender *out, const struct structured_value *value)
+{
+    switch (value->type) {
+    case STRUCTURED_DECIMAL:
+        append_fmt(out, "%s%lld.%03lld", value->number < 0 ? "-" : "", llabs(value->number) / 1000,
+                   llabs(value->number) % 1000);
+        break;
+    case STRUCTURED_BOOLEAN:
+        append_fmt(out, "?%lld", (long long)value->number);
+        break;
+    case STRUCTURED_INTEGER:
+    case STRUCTURED_DATE:
+        append_fmt(out, "%s%lld", value->type == STRUCTURED_DATE ? "@" : "",
+                   (long long)value->number);
+        break;
+    case STRUCTURED_STRING:
+    case STRUCTURED_TOKEN:
+    case STRUCTURED_BYTES:
+    case STRUCTURED_DISPLAY_STRING:
+    case STRUCTURED_INNER_LIST: {
+        static const char *const opening[] = {[STRUCTURED_STRING] = "\"",
+                                              [STRUCTURED_TOKEN] = "",
+                                              [STRUCTURED_BYTES] = ":",
+                                              [STRUCTURED_DISPLAY_STRING] = "%\"",
+                                              [STRUCTURED_INNER_LIST] = "("};
+        static const char *const closing[] = {[STRUCTURED_STRING] = "\"",
+                                              [STRUCTURED_TOKEN] = "",
+                                              [STRUCTURED_BYTES] = ":",
+                                              [STRUCTURED_DISPLAY_STRING] = "\"",
+                                              [STRUCTURED_INNER_LIST] = ")"};
+        append_str(out, str_from(opening[value->type]));
+        append_str(out, value->text);
+        append_str(out, str_from(closing[value->type]));
+    }
+    }
+}
+
+/* Writes the members that it reads; whether the text is well-formed. */
+static bool copy_members(struct str text, bool dictionary, struct appender *out)
+{
+    struct structured_value value;
+    struct str rest = text, key;
+    for (;;) {
+        enum structured_found found = dictionary ? structured_dictionary_next(&rest, &key, &value)
+                                                 : structured_list_next(&rest, &value);
+        weir_assert(rest.ptr >= text.ptr && rest.ptr + rest.len == text.ptr + text.len);
+        if (found != STRUCTURED_MEMBER)
+            return found == STRUCTURED_END;
+        if (out->len > 0)
+            append_lit(out, ", ");
+        if (dictionary) {
+            append_str(out, key);
+            append_lit(out, "=");
+        }
+        append_value(out, &value);
+    }
+}
+
+/* What is written again is well-formed, and reads as the same. */
+void fuzz_structured(const uint8_t *bytes, size_t len)
+{
+    char *text = fuzz_exact_copy(bytes, len);
+    for (unsigned dictionary = 0; dictionary < 2; dictionary++) {
+        struct appender out = appender_on(room[0], ROOM), again = appender_on(room[1], ROOM);
+        if (!copy_members(str_of(text, len), dictionary, &out))
+            continue;
+        weir_assert(!out.overflow);
+        weir_assert(copy_members(str_of(out.ptr, out.len), dictionary, &again));
+        weir_assert(str_equal(str_of(out.ptr, out.len), str_of(again.ptr, again.len)));
+    }
     free(text);
 }
 

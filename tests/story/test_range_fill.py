@@ -430,6 +430,19 @@ def test_larger_than_may_be_stored(start):
     weir.wait_cache(stored=0, fills=0, readers=0)
 
 
+@pytest.mark.parametrize("asked, status", [("bytes=0-9", 206), ("bytes=7000000-", 416)])
+def test_larger_than_may_be_stored_and_answered(filling, asked, status):
+    """Nobody reads on, and nothing will be stored: the fetch ends."""
+    _, weir, steps = filling(InSteps(patterned(6_000_000, 3)), cache={"memory": "64MiB", "max_object": "1MiB"})
+    client = ask(weir, asked)
+    steps.send_until(1000)
+    assert client.read_response().status == status
+    weir.wait_cache(readers=0)
+    steps.send_until(6_000_000)
+    weir.wait_cache(fills=0, stored=0, fills_aborted=1)
+    weir.wait_server(active=0)
+
+
 def test_a_client_that_stalls(start):
     """In the middle of a range of what goes by: the origin is not read on, and nothing is lost."""
     body = patterned(30_000_000, 3)

@@ -352,6 +352,15 @@ bool cache_vary_build(struct fields response, struct fields request, struct appe
     return true;
 }
 
+bool cache_vary_append_value(struct fields request, struct str name, struct appender *out)
+{
+    struct entry entry = {.value_len = ABSENT};
+    struct selecting s = {
+        .request = request, .name = name, .id = field_identify(name.ptr, name.len)};
+    append_value(out, &s, &entry);
+    return entry.value_len != ABSENT;
+}
+
 /* ---- matching -------------------------------------------------------------------------------- */
 
 /* Takes `start` off the front of *rest; false when it does not begin so. */

@@ -1,6 +1,7 @@
 /*
- * POST /test/clock?advance_ms=: moves the process's clock, for tests. Only there with
- * `--test-clock`.
+ * POST /test/clock?advance_ms= moves the process's clock, for tests; ?hold_ms= does the same and
+ * stops it there, at a whole second: from then on only such requests move it. Only there with
+ * `--test-clock`. The answer has the wall's time.
  *
  * Called by admin.c on the main thread. One message goes to each worker, which looks at its clock
  * and counts down; the last one wakes the main thread through an eventfd. Then the sweeps of the
@@ -9,6 +10,7 @@
  */
 #include "proxy/admin/admin.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -48,14 +50,17 @@ static void on_all_seen(evutil_socket_t fd, short what, void *arg)
     struct admin_clock *clock = arg;
     int64_t now_ms = base_clock_mono_us() / 1000;
     uint64_t count;
+    char text[64];
 
     (void)what;
     if (read(fd, &count, sizeof(count)) != sizeof(count))
         return;
     pool_sweep(clock->weir->pool, now_ms);
     cache_sweep(clock->weir->cache, SWEEP_WHOLE, now_ms);
-    if (clock->pending)
-        admin_reply(weir_take(&clock->pending), 200, ADMIN_JSON, "{}\n");
+    if (!clock->pending)
+        return;
+    snprintf(text, sizeof(text), "{\"wall_ms\": %lld}\n", (long long)base_clock_wall_us() / 1000);
+    admin_reply(weir_take(&clock->pending), 200, ADMIN_JSON, text);
 }
 
 struct admin_clock *admin_clock_new(struct weir *weir)
@@ -92,13 +97,17 @@ void admin_clock_advance(struct admin *admin, struct evhttp_request *req)
     struct admin_clock *clock = admin->clock;
     struct weir *weir = admin->weir;
     const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(req)), *why;
-    char *text = admin_only_parameter(query, "advance_ms", &why);
+    char *advance = admin_only_parameter(query, "advance_ms", &why);
+    char *hold = advance ? NULL : admin_only_parameter(query, "hold_ms", &why);
     uint64_t advance_ms = 0;
-    bool good = text && str_to_u64(str_from(text), MOST_MS, &advance_ms);
+    bool holds = hold != NULL;
+    bool good =
+        (advance || hold) && str_to_u64(str_from(hold ? hold : advance), MOST_MS, &advance_ms);
 
-    free(text);
+    free(advance);
+    free(hold);
     if (!good) {
-        admin_reply_error(req, 400, "send POST /test/clock?advance_ms=N");
+        admin_reply_error(req, 400, "send POST /test/clock?advance_ms=N, or ?hold_ms=N");
         return;
     }
     if (clock->pending || atomic_load(&clock->left) > 0 ||
@@ -108,6 +117,8 @@ void admin_clock_advance(struct admin *admin, struct evhttp_request *req)
         return;
     }
     base_clock_advance((int64_t)advance_ms);
+    if (holds)
+        base_clock_hold();
     clock->pending = req;
     atomic_store(&clock->left, weir->workers_count);
     for (unsigned i = 0; i < weir->workers_count; i++) {

@@ -16,8 +16,7 @@
 #define CACHE_KEYS                                                                                 \
     "; the keys here are enabled, ttl, negative_ttl, status_ttl, ttl_min, ttl_max, "               \
     "heuristic_percent, heuristic_max, override, set_cookie, hit_for_miss, key, bypass, "          \
-    "query_body
-"
+    "query_body\n"
 
 static void test_unknown_keys(void **state)
 {

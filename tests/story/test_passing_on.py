@@ -81,3 +81,17 @@ def test_other_safe_methods_do_not(start, method):
     assert client.fetch(method, "/a").status == 200
     assert client.get("/a").body == b"one"
     weir.wait_cache(hits=1, misses=1, passes=1, objects=1)
+
+
+@pytest.mark.parametrize("word", ["immutable", "immutable=1, immutable", 'immutable="x"'])
+def test_immutable_decides_nothing(start, word):
+    """RFC 8246: an argument means nothing, nor does it in a request; what is stale is asked about as ever."""
+    fields = [("Cache-Control", f"max-age=60, {word}"), ("ETag", '"v"')]
+    origin = start.origin([respond(200, b"one", fields), respond(304, fields=fields)])
+    weir = start.weir(origin, clock=True)
+    weir.get("/a")
+    assert weir.get("/a", [("Cache-Control", word)]).cache_status()["hit"] is True
+    weir.advance(61)
+    assert weir.get("/a", [("Cache-Control", word)]).body == b"one"
+    assert origin.requests[1].field("If-None-Match") == '"v"'
+    weir.wait_cache(hits=1, misses=1, revalidated=1)

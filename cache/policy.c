@@ -188,6 +188,13 @@ void policy_read_request(struct fields fields, struct policy_request *out)
         case FIELD_RANGE:
             out->range = true;
             break;
+        case FIELD_X_HTTP_METHOD:
+        case FIELD_X_HTTP_METHOD_OVERRIDE:
+        case FIELD_X_METHOD_OVERRIDE:
+        case FIELD_X_ORIGINAL_URL:
+        case FIELD_X_REWRITE_URL:
+            out->overrides = true;
+            break;
         default:
             break;
         }

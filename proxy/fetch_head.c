@@ -39,7 +39,7 @@ bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request)
 static bool is_safe(enum method method)
 {
     return method == METHOD_GET || method == METHOD_HEAD || method == METHOD_OPTIONS ||
-           method == METHOD_TRACE;
+           method == METHOD_TRACE || method == METHOD_QUERY;
 }
 
 bool fetch_note_invalidation(struct fetch *fetch, const struct request *request)
@@ -54,18 +54,22 @@ bool fetch_note_invalidation(struct fetch *fetch, const struct request *request)
     return fetch->invalidates.ptr != NULL;
 }
 
+/* `stored` as in policy_exchange. */
 static enum policy_reason judge(struct fetch *fetch, unsigned status, struct fields fields,
+                                const struct cache_meta *stored, int64_t wall_s,
                                 struct cache_meta *meta)
 {
     struct policy_exchange exchange = {
         .method = fetch->method,
+        .describes_target = fetch_describes_target(fetch),
         .request = &fetch->directives,
         .route = &fetch->route->cache,
         .status = status,
         .fields = fields,
-        .wall_now_s = worker_wall_s(),
+        .wall_now_s = wall_s,
         .now_ms = fetch->worker->loop.now_ms,
         .requested_ms = fetch->requested_ms,
+        .stored = stored,
     };
 
     return policy_judge(&exchange, meta);
@@ -76,13 +80,16 @@ bool fetch_publish_head(struct fetch *fetch)
     const struct http1_head *head = &fetch->head;
     struct appender block = fetch_scratch(fetch), vary;
     struct cache_fill_head out = {.bodiless = head->body == HTTP1_BODY_NONE, .content_length = -1};
+    int64_t wall_s = worker_wall_s();
 
-    out.reason = judge(fetch, head->status, http1_fields(head), &out.meta);
-    if (!fetch->cacheable)
+    out.reason = judge(fetch, head->status, http1_fields(head), NULL, wall_s, &out.meta);
+    if (!fetch->cacheable && !fetch->findable)
         out.reason = POLICY_METHOD;
     out.now_ms = fetch->worker->loop.now_ms;
-    out.hit_for_miss_ms = fetch->route->cache.hit_for_miss_ms;
-    if (!forward_response_block(head, worker_wall_s(), &block))
+    /* A part does not tell whether the whole would be stored: what is known of it ends in time. */
+    if (fetch->cacheable && out.reason != POLICY_PARTIAL)
+        out.hit_for_miss_ms = fetch->route->cache.hit_for_miss_ms;
+    if (!forward_response_block(head, wall_s, &block))
         return false;
     out.block = str_of(block.ptr, block.len);
     if (head->has_content_length)
@@ -99,15 +106,13 @@ bool fetch_publish_head(struct fetch *fetch)
     return cache_fill_set_head(fetch->fill, &out);
 }
 
-/* The updated block as fields again, so that the rules can look at it; the 304's own Age, which is
- * never stored, counts too. */
+/* The updated block as fields again, so that the rules can look at it; what of the 304 is never
+ * stored counts too. */
 static bool read_block(struct fetch *fetch, struct appender *block)
 {
     struct http1_limits limits = {.head_bytes = block->cap, .fields = fetch->head.capacity};
-    const struct field *age = fields_first(http1_fields(&fetch->head), FIELD_AGE);
 
-    if (age)
-        http1_append_field(block, STR("Age"), field_value(age));
+    policy_append_unkept(http1_fields(&fetch->head), block);
     append_lit(block, "\r\n");
     http1_head_reset(&fetch->head);
     return !block->overflow &&
@@ -148,7 +153,8 @@ enum freshen fetch_take_not_modified(struct fetch *fetch)
     updated = str_of(block.ptr, block.len);
     if (!read_block(fetch, &block))
         return FRESHEN_OTHER;
-    reason = judge(fetch, old.status, http1_fields(&fetch->head), &meta);
+    reason =
+        judge(fetch, old.status, http1_fields(&fetch->head), &old, worker_wall_s(), &meta);
     meta.status = old.status;
     meta.flags |= old.flags & CACHE_HAS_VARY;
     object = cache_freshen(cache, &fetch->key, fetch->stored, &meta, updated,

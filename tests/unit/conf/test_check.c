@@ -13,7 +13,10 @@
 
 #define TIME_ADVICE "; write a time such as 500ms, 30s, 5m, 1h or 7d\n"
 #define SIZE_ADVICE "; write a size such as 64KiB, 512MiB or 2GiB\n"
-#define CACHE_KEYS "; the keys here are enabled, ttl, negative_ttl, hit_for_miss\n"
+#define CACHE_KEYS                                                                                 \
+    "; the keys here are enabled, ttl, negative_ttl, status_ttl, ttl_min, ttl_max, "               \
+    "heuristic_percent, heuristic_max, override, set_cookie, hit_for_miss, key, bypass, "          \
+    "query_body\n"
 
 static void test_unknown_keys(void **state)
 {
@@ -45,11 +48,11 @@ static void test_later_keys(void **state)
                   "1:33: unknown key \"http2\"; the keys here are address\n"
                   "1:46: unknown key \"tls\"; the keys here are address\n");
     expect_errors("upstreams: {a: {servers: [\"http://h:1\"], retries: {}, health: {}}}\n"
-                  "routes: [{upstream: a, cache: {key: {}, bypass: {}, stale_if_error: 1s}}]\n",
+                  "routes: [{upstream: a, cache: {key: {host: a}, stale_if_error: 1s}}]\n",
                   "1:42: unknown key \"retries\"; the keys here are servers, host, pool, timeouts\n"
                   "1:55: unknown key \"health\"; the keys here are servers, host, pool, timeouts\n"
-                  "2:32: unknown key \"key\"" CACHE_KEYS "2:41: unknown key \"bypass\"" CACHE_KEYS
-                  "2:53: unknown key \"stale_if_error\"" CACHE_KEYS);
+                  "2:38: unknown key \"host\"; the keys here are query, headers, cookies\n"
+                  "2:48: unknown key \"stale_if_error\"" CACHE_KEYS);
 }
 
 static void test_values(void **state)

@@ -69,6 +69,27 @@ static enum policy_reason judge(struct fetch *fetch, struct policy_exchange exch
 
 /* ---- updates of what is stored --------------------------------------------------------------- */
 
+/* What has no Date gets one, so that the age starts anew. */
+static void date_answer(struct fetch *fetch)
+{
+    struct http1_head *head = &fetch->head;
+    char *date;
+
+    if (fields_first(http1_fields(head), FIELD_DATE) || head->count == head->capacity)
+        return;
+    date = arena_alloc(&fetch->arena, DATE_BYTES);
+    if (!date)
+        return;
+    date_format(worker_wall_s(), date);
+    head->list[head->count++] = (struct field){
+        .name = "Date",
+        .name_len = 4,
+        .value = date,
+        .value_len = DATE_BYTES,
+        .id = FIELD_DATE,
+    };
+}
+
 /* The updated block as fields again, so that the rules can look at it; what of the answer is never
  * stored counts too. */
 static bool read_block(struct fetch *fetch, struct appender *block, struct http1_head *out)
@@ -156,6 +177,7 @@ static void take_head_answer(struct fetch *fetch)
     const struct http1_head *head = &fetch->head;
     int64_t length = head->has_content_length ? (int64_t)head->content_length : -1;
 
+    date_answer(fetch);
     for (unsigned i = 0; i < fetch->variants_count; i++) {
         struct cache_object *stored = fetch->variants[i], *updated = NULL;
         struct cache_meta meta = cache_object_meta(stored);
@@ -246,23 +268,6 @@ bool fetch_publish_head(struct fetch *fetch)
 
 /* ---- 304 -------------------------------------------------------------------------------------- */
 
-/* A 304 without Date gets one, so that the age starts anew. */
-static void date_not_modified(struct fetch *fetch, char date[DATE_BYTES])
-{
-    struct http1_head *head = &fetch->head;
-
-    if (fields_first(http1_fields(head), FIELD_DATE) || head->count == head->capacity)
-        return;
-    date_format(worker_wall_s(), date);
-    head->list[head->count++] = (struct field){
-        .name = "Date",
-        .name_len = 4,
-        .value = date,
-        .value_len = DATE_BYTES,
-        .id = FIELD_DATE,
-    };
-}
-
 /* Of a request that selected none of the variants that were asked about (RFC 9111 §4.3.4). */
 static struct cache_object *choose_variant(const struct fetch *fetch)
 {
@@ -296,11 +301,10 @@ enum freshen fetch_take_not_modified(struct fetch *fetch)
     struct cache_object *chosen = fetch->stored ? fetch->stored : choose_variant(fetch);
     struct cache_object *object = NULL, *updated = NULL;
     enum freshen result = FRESHEN_OTHER;
-    char date[DATE_BYTES];
 
     if (!chosen)
         return FRESHEN_OTHER;
-    date_not_modified(fetch, date);
+    date_answer(fetch);
     if (cache_object_meta(chosen).flags & CACHE_HAS_VARY)
         freshen_others(fetch, chosen);
     if (!fetch->stored)

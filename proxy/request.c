@@ -77,8 +77,14 @@ static enum request_state answer_local(struct request *request, enum local local
 }
 
 /* A fill that failed names its row by the detail text. */
-static enum request_state answer_failed_fill(struct request *request, const struct cache_view *view)
+static enum request_state answer_failed_fill(struct request *request, const struct cache_view *view,
+                                             bool must_revalidate)
 {
+    /* RFC 9111 §5.2.2.2: not the stale one, but an error, and a 504 is best. */
+    if (must_revalidate && (view->abort_detail == local_row(LOCAL_CONNECT_FAILED)->detail ||
+                            view->abort_detail == local_row(LOCAL_NO_ADDRESS)->detail))
+        return answer(request, 504, view->abort_detail,
+                      "the origin has to be asked, and cannot be");
     for (int i = LOCAL_NONE + 1; i < LOCALS; i++)
         if (local_row((enum local)i)->detail == view->abort_detail)
             return answer_local(request, (enum local)i);
@@ -297,7 +303,7 @@ void request_write_key(const struct request *request, struct appender *out)
     weir_assert(!out->overflow);
 }
 
-static inline void make_query(const struct request *request, struct cache_query *query)
+void request_make_query(const struct request *request, struct cache_query *query)
 {
     const struct http1_head *head = request->head;
     struct worker *worker = request->worker;
@@ -311,25 +317,19 @@ static inline void make_query(const struct request *request, struct cache_query 
     query->now_ms = worker->loop.now_ms;
 }
 
-static enum request_state lead(struct request *request, struct cache_fill *fill,
-                               struct cache_object *stored, const struct cache_key *key)
+static enum request_state lead(struct request *request, struct fetch_order *order)
 {
-    struct cache_fill *read = cache_fill_ref(fill);
-    struct fetch_order order = {
-        .request = request,
-        .fill = fill,
-        .stored = stored,
-        .key = key,
-        .cacheable = request->outcome != OUTCOME_PASS,
-    };
+    struct cache_fill *read = cache_fill_ref(order->fill);
 
+    order->request = request;
+    order->cacheable = request->outcome != OUTCOME_PASS;
     if (!cache_reader_attach(&request->reader, &read)) {
-        cache_fill_abort(fill, 503, local_row(LOCAL_OVERLOADED)->detail);
-        cache_fill_end_writer(&fill);
-        cache_object_release(&stored);
+        cache_fill_abort(order->fill, 503, local_row(LOCAL_OVERLOADED)->detail);
+        cache_fill_end_writer(&order->fill);
+        cache_object_release(&order->stored);
         return answer_local(request, LOCAL_OVERLOADED);
     }
-    if (!fetch_start(request->worker, &order)) {
+    if (!fetch_start(request->worker, order)) {
         leave_source(request);
         return answer_local(request, LOCAL_OVERLOADED);
     }
@@ -347,31 +347,53 @@ static bool forwards_range(const struct request *request)
            !fields_first(fields, FIELD_IF_MODIFIED_SINCE);
 }
 
-/* Alone at the origin: nobody else reads this, and it is not stored. */
+/* Alone at the origin: nobody else reads this, and it is not stored. What a HEAD is told may be news
+ * of what is (RFC 9111 §4.3.5). */
 static enum request_state fetch_alone(struct request *request)
 {
     struct cache_fill *fill = cache_fill_private(request->worker->cache);
+    struct fetch_order order = {.fill = fill};
+    struct cache_query query;
 
     if (!fill)
         return answer_local(request, LOCAL_OVERLOADED);
     request->alone = true;
     request->collapsed = false;
     request->range_forwarded = forwards_range(request);
-    return lead(request, fill, NULL, NULL);
+    if (request->head->method == METHOD_HEAD && request->outcome != OUTCOME_PASS) {
+        request_make_query(request, &query);
+        order.key = &query.key;
+    }
+    return lead(request, &order);
 }
 
-static enum request_state hit(struct request *request, struct cache_find *found)
+static enum request_state hit(struct request *request, const struct cache_query *query,
+                              struct cache_find *found)
 {
+    if (weir_unlikely(found->stale)) {
+        stale_deliver(request, query, found);
+        return REQUEST_DELIVER;
+    }
     request->object = weir_take(&found->object);
     request->outcome = OUTCOME_HIT;
     return REQUEST_DELIVER;
+}
+
+/* RFC 9211 §2.2. */
+static const char *why_forwarded(const struct cache_find *found)
+{
+    if (found->stale)
+        return "stale";
+    if (found->unwanted)
+        return "request";
+    return found->vary_miss ? "vary-miss" : "uri-miss";
 }
 
 /* Reads along what another request fetches. */
 static enum request_state join(struct request *request, struct cache_find *found)
 {
     request->outcome = OUTCOME_COALESCED;
-    request->forward = "uri-miss";
+    request->forward = why_forwarded(found);
     request->collapsed = true;
     if (!cache_reader_attach(&request->reader, &found->fill))
         return answer_local(request, LOCAL_OVERLOADED);
@@ -388,13 +410,13 @@ static enum request_state look_without_filling(struct request *request,
     enum cache_found result = cache_peek(request->worker->cache, query, !only_if_cached, &found);
 
     if (result == CACHE_HIT)
-        return hit(request, &found);
+        return hit(request, query, &found);
     if (only_if_cached)
         return answer_local(request, LOCAL_NOT_CACHED);
     if (result == CACHE_JOIN)
         return join(request, &found);
     request->outcome = OUTCOME_MISS;
-    request->forward = "uri-miss";
+    request->forward = why_forwarded(&found);
     return fetch_alone(request);
 }
 
@@ -409,20 +431,22 @@ static enum request_state lookup(struct request *request)
         request->outcome = OUTCOME_PASS;
         return REQUEST_FETCH;
     }
-    make_query(request, &query);
+    request_make_query(request, &query);
     if (weir_unlikely(request->head->method == METHOD_HEAD || request->directives.only_if_cached))
         return look_without_filling(request, &query);
     request->outcome = OUTCOME_MISS;
     request->collapsed = false;
     switch (cache_lookup(request->worker->cache, &query, &found)) {
     case CACHE_HIT:
-        return hit(request, &found);
+        return hit(request, &query, &found);
     case CACHE_LEAD:
-        request->forward = found.stale || found.object ? "stale"
-                           : found.vary_miss           ? "vary-miss"
-                                                       : "uri-miss";
+        request->forward = why_forwarded(&found);
         request->range_forwarded = found.hit_for_miss && !found.object && forwards_range(request);
-        return lead(request, found.fill, found.object, &query.key);
+        return lead(request, &(struct fetch_order){.fill = found.fill,
+                                                   .stored = found.object,
+                                                   .key = &query.key,
+                                                   .findable = true,
+                                                   .vary_miss = found.vary_miss});
     case CACHE_JOIN:
         return join(request, &found);
     case CACHE_ALONE:
@@ -452,12 +476,12 @@ static enum request_state fetch_for_target(struct request *request)
     struct cache_query query;
     struct cache_fill *fill;
 
-    make_query(request, &query);
+    request_make_query(request, &query);
     fill = cache_fill_apart(request->worker->cache, &query.key);
     if (!fill)
         return answer_local(request, LOCAL_OVERLOADED);
     request->alone = true;
-    return lead(request, fill, NULL, &query.key);
+    return lead(request, &(struct fetch_order){.fill = fill, .key = &query.key, .findable = true});
 }
 
 static enum request_state start_fetch(struct request *request)
@@ -503,6 +527,27 @@ static enum request_state take_replacement(struct request *request, const struct
 }
 
 /* Its leader left before this request, which had found the fill, was attached. */
+/* The origin has failed: what is stored takes the place of its answer where it may. */
+static enum stale_given give_stale(struct request *request, unsigned status, const char *detail)
+{
+    enum stale_given given = stale_on_error(request, status, detail);
+
+    if (given == STALE_GIVEN) {
+        if (request->fetch)
+            fetch_leave_satisfied(&request->fetch);
+        leave_source(request);
+    }
+    return given;
+}
+
+static enum request_state take_failure(struct request *request, const struct cache_view *view)
+{
+    enum stale_given given = give_stale(request, 0, view->abort_detail);
+
+    return given == STALE_GIVEN ? REQUEST_DELIVER
+                                : answer_failed_fill(request, view, given == STALE_FORBIDDEN);
+}
+
 static bool was_given_up(const struct request *request, const struct cache_view *view)
 {
     return request->collapsed && view->abort_detail == local_row(LOCAL_CLIENT_GONE)->detail;
@@ -518,6 +563,10 @@ static enum request_state await_head(struct request *request)
         cache_reader_view(&request->reader, &view);
         if (view.has_head) {
             stop_waiting(request);
+            if (policy_is_error(view.meta.status) &&
+                give_stale(request, view.meta.status, policy_reason_text(POLICY_STALE_IF_ERROR)) ==
+                    STALE_GIVEN)
+                return REQUEST_DELIVER;
             return may_share(request, &view, &view.meta) ? REQUEST_DELIVER
                                                          : leave_and_fetch_alone(request);
         }
@@ -525,8 +574,7 @@ static enum request_state await_head(struct request *request)
             return take_replacement(request, &view);
         if (view.phase == CACHE_FILL_ABORTED) {
             leave_source(request);
-            return was_given_up(request, &view) ? REQUEST_LOOKUP
-                                                : answer_failed_fill(request, &view);
+            return was_given_up(request, &view) ? REQUEST_LOOKUP : take_failure(request, &view);
         }
     } while (!cache_reader_wait(&request->reader));
     return REQUEST_WAIT;
@@ -882,6 +930,7 @@ static void on_wait_due(struct wheel_timer *timer, int64_t now_ms)
                                    .what = "waiting for other requests' answers"};
     struct request *request = weir_container(timer, struct request, wait_deadline);
     struct request_ids ids;
+    enum stale_given given;
 
     weir_check_magic(request, REQUEST_MAGIC);
     weir_assert(request->state == REQUEST_AWAIT_HEAD);
@@ -892,7 +941,9 @@ static void on_wait_due(struct wheel_timer *timer, int64_t now_ms)
                     request->route->upstream->name, request->route->name, (int)ids.request_id.len,
                     ids.request_id.ptr, (int)ids.trace_id.len, ids.trace_id.ptr);
     leave_source(request);
-    divert(request, answer_local(request, LOCAL_COALESCE_TIMEOUT));
+    given = give_stale(request, 0, local_row(LOCAL_COALESCE_TIMEOUT)->detail);
+    divert(request,
+           given == STALE_GIVEN ? REQUEST_DELIVER : answer_local(request, LOCAL_COALESCE_TIMEOUT));
 }
 
 /* ---- called by the transport ---- */

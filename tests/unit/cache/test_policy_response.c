@@ -478,6 +478,113 @@ static void test_initial_age_4_2_3(void **state)
     no_row_failed();
 }
 
+/* ---- what a stale one is good for (RFC 5861), and how long it is kept ---- */
+
+static const struct conf_route_cache with_windows = {
+    .enabled = true, .stale_while_revalidate_s = 20, .stale_if_error_s = 30, .keep_s = 61};
+static const struct conf_route_cache kept_long = {.enabled = true, .keep_s = 65535 * 60 + 1};
+
+static void test_stale_windows_rfc5861(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *head;
+        int64_t while_revalidate_s, if_error_s;
+        const struct conf_route_cache *route;
+    } rows[] = {
+        {"none", CC "max-age=60"},
+        {"both", CC "max-age=60, stale-while-revalidate=5, stale-if-error=7", 5, 7},
+        {"any case", CC "max-age=60, Stale-While-Revalidate=5, STALE-IF-ERROR=7", 5, 7},
+        {"quoted", CC "max-age=60, stale-while-revalidate=\"5\"", 5, 0},
+        {"twice the same", CC "max-age=60, stale-if-error=5, stale-if-error=5", 0, 5},
+        {"twice another", CC "max-age=60, stale-if-error=5, stale-if-error=6", 20, 0,
+         &with_windows},
+        {"malformed", CC "max-age=60, stale-while-revalidate=x, stale-if-error=-1", 0, 0,
+         &with_windows},
+        {"without a value", CC "max-age=60, stale-while-revalidate, stale-if-error", 0, 0,
+         &with_windows},
+        {"longest", CC "max-age=60, stale-while-revalidate=16777215, stale-if-error=16777215",
+         CACHE_STALE_MOST_S, CACHE_STALE_MOST_S},
+        {"longer", CC "max-age=60, stale-while-revalidate=16777216, stale-if-error=99999999999",
+         CACHE_STALE_MOST_S, CACHE_STALE_MOST_S},
+        {"the route's", CC "max-age=60", 20, 30, &with_windows},
+        {"0 is an answer", CC "max-age=60, stale-while-revalidate=0, stale-if-error=0", 0, 0,
+         &with_windows},
+        {"the origin's of one", CC "max-age=60, stale-if-error=1", 20, 1, &with_windows},
+        {"must-revalidate §5.2.2.2",
+         CC "max-age=60, must-revalidate, stale-while-revalidate=5, stale-if-error=7", 0, 0,
+         &with_windows},
+        {"proxy-revalidate §5.2.2.8",
+         CC "max-age=60, proxy-revalidate, stale-while-revalidate=5, stale-if-error=7", 0, 0,
+         &with_windows},
+        {"s-maxage §5.2.2.10", CC "s-maxage=60, stale-while-revalidate=5, stale-if-error=7", 0, 0,
+         &with_windows},
+        {"malformed s-maxage", TAG CC "s-maxage=x, max-age=60, stale-if-error=7", 0, 0,
+         &with_windows},
+        {"no-cache §5.2.2.4", TAG CC "max-age=60, no-cache, stale-while-revalidate=5", 0, 0,
+         &with_windows},
+    };
+    for (size_t i = 0; i < weir_count(rows); i++) {
+        struct row row = {.head = rows[i].head, .route = rows[i].route};
+        struct cache_meta meta;
+        expect_row(rows[i].name, judge(&row, &meta), POLICY_STORE);
+        expect_row(rows[i].name, meta.stale_while_revalidate_s, rows[i].while_revalidate_s);
+        expect_row(rows[i].name, meta.stale_if_error_s, rows[i].if_error_s);
+    }
+    no_row_failed();
+}
+
+/* What can be neither delivered nor asked about is not stored. */
+static void test_stale_on_arrival_with_a_window(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *head;
+        enum policy_reason wanted;
+    } rows[] = {
+        {"none", CC "max-age=0", POLICY_NO_FRESHNESS},
+        {"a window", CC "max-age=0, stale-while-revalidate=1", POLICY_STORE},
+        {"the other", CC "max-age=0, stale-if-error=1", POLICY_STORE},
+        {"open", DATE "Age: 64\n" CC "max-age=60, stale-if-error=5", POLICY_STORE},
+        {"closed", DATE "Age: 65\n" CC "max-age=60, stale-if-error=5", POLICY_NO_FRESHNESS},
+        {"forbidden", CC "max-age=0, must-revalidate, stale-if-error=1", POLICY_NO_FRESHNESS},
+        {"no-cache", CC "max-age=60, no-cache, stale-if-error=1", POLICY_NO_FRESHNESS},
+        {"a cookie of one client", "Set-Cookie: a\n" CC "max-age=0, stale-if-error=1",
+         POLICY_SET_COOKIE},
+    };
+    for (size_t i = 0; i < weir_count(rows); i++) {
+        struct row row = {.head = rows[i].head};
+        struct cache_meta meta;
+        expect_row(rows[i].name, judge(&row, &meta), rows[i].wanted);
+    }
+    no_row_failed();
+}
+
+static void test_keeping(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *head;
+        const struct conf_route_cache *route;
+        int64_t keep_min;
+    } rows[] = {
+        {"no validator", CC "max-age=60", &with_windows, 0},
+        {"begun minutes count", TAG CC "max-age=60", &with_windows, 2},
+        {"never", TAG CC "max-age=60", &no_ttl, 0},
+        {"most", TAG CC "max-age=60", &kept_long, CACHE_KEEP_MOST_MIN},
+        {"must-revalidate too", TAG CC "max-age=60, must-revalidate", &with_windows, 2},
+        {"from now, when it came stale", TAG "Age: 119\n" CC "max-age=60", &with_windows, 2},
+        {"from now, a second later", TAG "Age: 120\n" CC "max-age=60", &with_windows, 3},
+    };
+    for (size_t i = 0; i < weir_count(rows); i++) {
+        struct row row = {.head = rows[i].head, .route = rows[i].route};
+        struct cache_meta meta;
+        expect_row(rows[i].name, judge(&row, &meta), POLICY_STORE);
+        expect_row(rows[i].name, meta.keep_min, rows[i].keep_min);
+    }
+    no_row_failed();
+}
+
 /* Without a validator, what is stale on arrival is of no use; the last millisecond is. */
 static void test_stale_on_arrival_to_the_millisecond(void **state)
 {
@@ -522,6 +629,9 @@ int main(void)
         cmocka_unit_test(test_flags_of_fields),
         cmocka_unit_test(test_initial_age_4_2_3),
         cmocka_unit_test(test_stale_on_arrival_to_the_millisecond),
+        cmocka_unit_test(test_stale_windows_rfc5861),
+        cmocka_unit_test(test_stale_on_arrival_with_a_window),
+        cmocka_unit_test(test_keeping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@
 #define CACHE_KEYS                                                                                 \
     "; the keys here are enabled, ttl, negative_ttl, status_ttl, ttl_min, ttl_max, "               \
     "heuristic_percent, heuristic_max, override, set_cookie, hit_for_miss, key, bypass, "          \
-    "query_body\n"
+    "query_body, stale_while_revalidate, stale_if_error, keep\n"
 
 static void test_unknown_keys(void **state)
 {

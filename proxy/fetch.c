@@ -747,7 +747,7 @@ static void set_up(struct fetch *fetch, struct worker *worker, const struct fetc
 {
     const struct http1_head *head = order->request->head;
 
-    memset(fetch, 0, sizeof(*fetch));
+    memset(fetch, 0, offsetof(struct fetch, lease));
     fetch->magic = FETCH_MAGIC;
     fetch->worker = worker;
     fetch->leader = order->refresh ? NULL : order->request;

@@ -106,6 +106,10 @@ bool str_list_next(struct str *rest, struct str *element);
  * separates. */
 bool str_tokens_next(struct str *rest, struct str *element);
 
+/* The length of the well-formed UTF-8 sequence that s, not empty, begins with; 0 when it is none. No
+ * overlong forms, no surrogates, nothing above U+10FFFF (RFC 3629 §4). */
+size_t str_utf8_sequence(struct str s);
+
 /* How many bytes there are before the first that is not printable ASCII, or is a quote or a
  * backslash. Behind the last one, STR_PLAIN_MARGIN can be read. */
 size_t str_plain_run(const char *at, size_t len);
@@ -302,6 +306,8 @@ int64_t base_clock_mono_us(void);
 int64_t base_clock_wall_us(void);
 /* Any thread. */
 void base_clock_advance(int64_t ms);
+/* From here on only base_clock_advance() moves them. The wall's stands at a whole second. */
+void base_clock_hold(void);
 /* The wall's alone, either way, as whoever sets a machine's clock does. */
 void base_clock_step_wall(int64_t ms);
 
@@ -474,10 +480,12 @@ struct log_counts log_count(enum log_level level);
  * that nobody compares names twice. */
 #define FIELD_TABLE(X)                                                                             \
     X(ACCEPT, "Accept")                                                                            \
+    X(ACCEPT_ENCODING, "Accept-Encoding")                                                          \
     X(AGE, "Age")                                                                                  \
     X(AUTHORIZATION, "Authorization")                                                              \
     X(CACHE_CONTROL, "Cache-Control")                                                              \
     X(CACHE_STATUS, "Cache-Status")                                                                \
+    X(CDN_CACHE_CONTROL, "CDN-Cache-Control")                                                      \
     X(CONNECTION, "Connection")                                                                    \
     X(CONTENT_LENGTH, "Content-Length")                                                            \
     X(CONTENT_LOCATION, "Content-Location")                                                        \
@@ -506,6 +514,7 @@ struct log_counts log_count(enum log_level level);
     X(REFERER, "Referer")                                                                          \
     X(SERVER, "Server")                                                                            \
     X(SET_COOKIE, "Set-Cookie")                                                                    \
+    X(SURROGATE_CONTROL, "Surrogate-Control")                                                      \
     X(TE, "TE")                                                                                    \
     X(TRACEPARENT, "traceparent")                                                                  \
     X(TRACESTATE, "tracestate")                                                                    \
@@ -515,10 +524,16 @@ struct log_counts log_count(enum log_level level);
     X(USER_AGENT, "User-Agent")                                                                    \
     X(VARY, "Vary")                                                                                \
     X(VIA, "Via")                                                                                  \
+    X(WEIR_CACHE_CONTROL, "Weir-Cache-Control")                                                    \
     X(X_FORWARDED_FOR, "X-Forwarded-For")                                                          \
     X(X_FORWARDED_HOST, "X-Forwarded-Host")                                                        \
     X(X_FORWARDED_PROTO, "X-Forwarded-Proto")                                                      \
-    X(X_REQUEST_ID, "X-Request-ID")
+    X(X_HTTP_METHOD, "X-HTTP-Method")                                                              \
+    X(X_HTTP_METHOD_OVERRIDE, "X-HTTP-Method-Override")                                            \
+    X(X_METHOD_OVERRIDE, "X-Method-Override")                                                      \
+    X(X_ORIGINAL_URL, "X-Original-URL")                                                            \
+    X(X_REQUEST_ID, "X-Request-ID")                                                                \
+    X(X_REWRITE_URL, "X-Rewrite-URL")
 
 enum field_id {
     FIELD_OTHER,
@@ -590,7 +605,8 @@ void date_format(int64_t wall_s, char out[DATE_BYTES]);
     X(CONNECT, "CONNECT", false)                                                                   \
     X(OPTIONS, "OPTIONS", true)                                                                    \
     X(TRACE, "TRACE", true)                                                                        \
-    X(PATCH, "PATCH", false)
+    X(PATCH, "PATCH", false)                                                                       \
+    X(QUERY, "QUERY", true)
 
 enum method {
     METHOD_OTHER,

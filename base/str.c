@@ -159,9 +159,7 @@ void append_fmt(struct appender *a, const char *format, ...)
         a->len += (size_t)len;
 }
 
-/* The length of the well-formed UTF-8 sequence that s begins with; 0 when it is none. No overlong
- * forms, no surrogates, nothing above U+10FFFF (RFC 3629 §4). */
-static size_t utf8_sequence(struct str s)
+size_t str_utf8_sequence(struct str s)
 {
     const unsigned char *p = (const unsigned char *)s.ptr;
     unsigned char low = 0x80, high = 0xbf; /* of the second byte */
@@ -237,7 +235,7 @@ void append_json(struct appender *a, struct str s)
     while (plain < s.len) {
         unsigned char c = (unsigned char)s.ptr[plain];
         bool escaped = c < 0x20 || c == '"' || c == '\\' || c == 0x7f;
-        size_t len = escaped ? 0 : utf8_sequence(str_of(s.ptr + plain, s.len - plain));
+        size_t len = escaped ? 0 : str_utf8_sequence(str_of(s.ptr + plain, s.len - plain));
         if (len > 0) {
             plain += len;
             continue;

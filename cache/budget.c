@@ -68,6 +68,19 @@ static bool is_short(const struct cache *cache)
     return atomic_load_explicit(&cache->is_short, memory_order_relaxed);
 }
 
+void *cache_lend(struct cache *cache, size_t bytes)
+{
+    void *ptr = cache_budget_alloc(cache, bytes);
+    if (ptr == NULL)
+        cache_budget_note_refused(cache);
+    return ptr;
+}
+
+void cache_take_back(struct cache *cache, void *ptr)
+{
+    cache_budget_free(cache, ptr);
+}
+
 bool cache_budget_has_room(struct cache *cache, uint64_t bytes)
 {
     bool has = fits(cache, bytes);

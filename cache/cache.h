@@ -29,10 +29,19 @@ struct policy_request {
     int64_t stale_if_error_s;                    /* RFC 5861 §4 */
     bool no_cache, no_store, only_if_cached;
     bool authorization;
-    bool range; /* Range: not looked into while ranges are not served */
+    bool range;     /* there is a Range: policy_select_ranges() is to be asked */
+    bool overrides; /* a field by which some origins are asked for another method or URL */
 };
 
 void policy_read_request(struct fields fields, struct policy_request *out);
+
+/* What of a request its route keeps from the cache, neither looked up nor stored: the `detail` of
+ * Cache-Status, or NULL. */
+const char *policy_bypass(struct fields request, const struct conf_route_bypass *bypass);
+
+/* Of a request that `overrides`: whether the route's key knows all such fields of it. If not, its
+ * response may be another one than its key says (web cache poisoning). */
+bool policy_override_is_keyed(struct fields request, const struct conf_route_key *rules);
 
 /* Flags of a response that were decided when it was stored, so that a hit parses nothing. */
 enum {
@@ -42,7 +51,10 @@ enum {
     CACHE_HAS_VARY = 1 << 3,
     CACHE_FOR_AUTHORIZED = 1 << 4, /* may answer requests with Authorization (§3.5) */
     CACHE_HEURISTIC = 1 << 5,      /* its lifetime is Weir's guess or the route's ttl */
-    CACHE_HAD_AGE = 1 << 6         /* came with an Age: from a cache between Weir and the origin */
+    CACHE_HAD_AGE = 1 << 6,        /* came with an Age: from a cache between Weir and the origin */
+    CACHE_OVERRIDDEN = 1 << 7,     /* the route passed over something that it says */
+    CACHE_BY_WEIR = 1 << 8,        /* judged by Weir-Cache-Control, */
+    CACHE_BY_SURROGATE = 1 << 9    /* or by Surrogate-Control: neither is kept with it */
 };
 
 struct cache_meta {
@@ -89,6 +101,7 @@ const char *policy_reason_text(enum policy_reason reason);
 /* What the response is judged by. */
 struct policy_exchange {
     enum method method;
+    bool describes_target; /* POST: by its Content-Location, the response is the target's */
     const struct policy_request *request;
     const struct conf_route_cache *route;
     unsigned status;
@@ -96,6 +109,9 @@ struct policy_exchange {
     int64_t wall_now_s;   /* when its head was received */
     int64_t now_ms;       /* the same moment, monotonic */
     int64_t requested_ms; /* when the request was sent */
+    /* Of a 304: what was decided about the stored response, of which `fields` are the updated head;
+     * else NULL. */
+    const struct cache_meta *stored;
 };
 
 /* Whether a shared cache may store the response (§3), for how long it is fresh (§4.2.1) and how old
@@ -149,10 +165,47 @@ static inline uint32_t policy_age_s(const struct cache_meta *meta, int64_t now_m
 bool policy_not_modified(struct fields request, enum method method, unsigned status,
                          struct str block, int64_t wall_now_s);
 
+/* ---- ranges (RFC 9110 §14) ---- */
+
+/* Bytes of a body; never none, and never beyond its end. */
+struct policy_span {
+    uint64_t first, length;
+};
+
+#define POLICY_SPANS_MOST 16
+struct policy_ranges {
+    unsigned count;   /* at least one */
+    bool conditional; /* there is an If-Range, and it holds */
+    struct policy_span spans[POLICY_SPANS_MOST];
+};
+
+/* What the ranges are of. */
+struct policy_selected {
+    unsigned status;
+    struct str block; /* its field block */
+    uint64_t length;  /* of its whole body */
+    bool arriving;    /* what has been passed over of it cannot be had again */
+};
+
+/* What of a response a client is to be sent that asks with a Range; its other conditions come first
+ * (RFC 9110 §13.2.2). */
+enum policy_part {
+    POLICY_WHOLE,
+    POLICY_PARTS,        /* 206 with *ranges, which is set only then */
+    POLICY_UNSATISFIABLE /* 416 */
+};
+enum policy_part policy_select_ranges(struct fields request, enum method method,
+                                      const struct policy_selected *selected, int64_t wall_now_s,
+                                      struct policy_ranges *ranges);
+
 /* Fields that are never stored or passed on with a stored response: hop-by-hop ones, those
  * Connection names, Age (computed), Content-Length (framing is the sink's), Proxy-Authenticate etc.
- * (§3.1). `fields` is the whole head, `f` one of it. */
+ * (§3.1), and those that speak to Weir alone. `fields` is the whole head, `f` one of it. */
 bool policy_field_is_kept(struct fields fields, const struct field *f);
+
+/* Appends those lines of a 304 that are not kept and yet count when the updated head is judged: the
+ * first Age, and what speaks to Weir alone. */
+void policy_append_unkept(struct fields not_modified, struct appender *out);
 
 /* The head of a stored response after a 304 (§3.2, §4.3.4): writes the updated field block. False
  * when it does not fit, or when the 304 is about another response (its ETag or Vary tells): then
@@ -192,21 +245,44 @@ bool cache_vary_build(struct fields response, struct fields request, struct appe
 /* Whether a request selects it. */
 bool cache_vary_matches(struct str vary, struct fields request);
 
+/* The value that a Vary on that name would compare; false when there is no such field. */
+bool cache_vary_append_value(struct fields request, struct str name, struct appender *out);
+
 /* ==== Keys ==== */
 
 struct cache_key {
-    struct str text;      /* scheme "://" authority target; borrowed */
+    struct str text;      /* scheme "://" authority target, and lines behind it; borrowed */
     uint64_t hash, check; /* of XXH3_128bits_withSecret */
 };
 
-/* Writes the key's text: scheme, host in lower case without default port and final dot, target as
- * sent, and a "/" where it has no path. */
+/* Writes the URL of the key's text: scheme, host in lower case without default port and final dot,
+ * target as sent less what the rules leave out, and a "/" where it has no path. `rules`: of the
+ * route, or NULL. At most three bytes more than scheme, authority and target. */
 void cache_key_write(struct appender *out, struct str scheme, struct str authority,
-                     struct str target);
+                     struct str target, const struct conf_route_key *rules);
+/* Adds the fields and cookies that the rules name, each on a line behind a LF, which no URL holds.
+ * At most 3.5 times the bytes of the fields. */
+void cache_key_add_fields(struct appender *out, struct fields request,
+                          const struct conf_route_key *rules);
+/* Adds a QUERY request's method, content, and what it says of it. At most 1.5 times the bytes of the
+ * fields, and 64. */
+void cache_key_add_content(struct appender *out, const struct cache *cache, struct fields request,
+                           struct str content);
+/* The URL of a key's text. */
+struct str cache_key_url(struct str text);
 /* Fills in the hashes; the secret is the cache's own, drawn at start. */
 void cache_key_hash(const struct cache *cache, struct cache_key *key);
-/* The key's text for a URL such as users write it; false when it is not an absolute http or https
+/* A URL such as users write it, without fragment; false when it is not an absolute http or https
  * URL. */
+struct cache_url {
+    struct str scheme; /* in lower case, static */
+    struct str authority, target;
+};
+bool cache_url_split(struct str url, struct cache_url *parts);
+/* Writes the absolute URL that a reference means at `base`, a URL as keys have it (RFC 3986 §5.2),
+ * less a fragment. False when it does not fit, is malformed, or is relative with dot segments. */
+bool cache_url_resolve(struct str base, struct str reference, struct appender *out);
+/* The key's text for it on a route without rules. */
 bool cache_key_from_url(struct str url, struct appender *out);
 
 /* ==== The cache ==== */
@@ -292,6 +368,14 @@ unsigned cache_variants(struct cache *cache, const struct cache_key *key,
 
 /* Not findable: for what is not looked up, stored or shared. NULL when memory is out. */
 struct cache_fill *cache_fill_private(struct cache *cache);
+
+/* Nobody joins it; when its head is to be stored, it is at its end, under that key. For what was not
+ * asked for by a GET and may answer one. A purge in its shard that comes before its end keeps it
+ * from that. NULL when memory is out. */
+struct cache_fill *cache_fill_apart(struct cache *cache, const struct cache_key *key);
+/* Of such a one: whether there was no purge so far; and that those so far were its own. */
+bool cache_fill_is_undisturbed(const struct cache_fill *fill);
+void cache_fill_forgive_purges(struct cache_fill *fill);
 
 /* The writer is told (on its thread, through its mailbox) when its window has opened or its last
  * reader has left. */
@@ -420,6 +504,13 @@ void cache_reader_take(struct cache_reader *reader, uint64_t offset);
 bool cache_reader_wait(struct cache_reader *reader);
 /* Detaches, where it is attached; on_news is not called any more. */
 void cache_reader_leave(struct cache_reader *reader);
+
+/* ---- memory for what is needed by a lookup ---- */
+
+/* Counted as what is under way; NULL when there is none left. */
+void *cache_lend(struct cache *cache, size_t bytes);
+/* ptr may be NULL. */
+void cache_take_back(struct cache *cache, void *ptr);
 
 /* ---- freshening, purge, expiry, stats ---- */
 

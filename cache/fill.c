@@ -58,6 +58,37 @@ struct cache_fill *cache_fill_private(struct cache *cache)
     return fill;
 }
 
+struct cache_fill *cache_fill_apart(struct cache *cache, const struct cache_key *key)
+{
+    struct cache_fill *fill = cache_fill_new(cache, key);
+    if (fill == NULL) {
+        cache_budget_note_refused(cache);
+        return NULL;
+    }
+    fill->hidden = true;
+    cache_fill_forgive_purges(fill);
+    return fill;
+}
+
+static uint64_t count_purges(const struct cache_fill *fill)
+{
+    struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
+    pthread_mutex_lock(&shard->lock);
+    uint64_t purges = shard->purges;
+    pthread_mutex_unlock(&shard->lock);
+    return purges;
+}
+
+bool cache_fill_is_undisturbed(const struct cache_fill *fill)
+{
+    return count_purges(fill) == fill->purges_before;
+}
+
+void cache_fill_forgive_purges(struct cache_fill *fill)
+{
+    fill->purges_before = count_purges(fill);
+}
+
 static void free_crowds(struct cache_fill *fill)
 {
     struct cache_crowd *crowd = atomic_load_explicit(&fill->crowds, memory_order_acquire);
@@ -113,6 +144,14 @@ void cache_fill_set_writer(struct cache_fill *fill, struct mailbox *mailbox, voi
     fill->writer = writer;
     fill->on_readers = on_readers;
     pthread_mutex_unlock(&fill->lock);
+}
+
+/* Nobody tells it of readers any more. */
+static void forget_writer_locked(struct cache_fill *fill)
+{
+    fill->writer_mailbox = NULL;
+    fill->writer = NULL;
+    fill->on_readers = NULL;
 }
 
 /* ---- steps ---- */
@@ -612,6 +651,7 @@ void cache_fill_complete(struct cache_fill *fill, struct str trailers, int64_t n
     fill->trailers = copy;
     fill->trailers_len = copy != NULL ? trailers.len : 0;
     fill->phase = CACHE_FILL_COMPLETE;
+    forget_writer_locked(fill);
     tell_and_unlock(fill);
 }
 
@@ -631,6 +671,7 @@ void cache_fill_abort(struct cache_fill *fill, unsigned status, const char *deta
     fill->abort_status = status;
     fill->abort_detail = detail;
     fill->phase = CACHE_FILL_ABORTED;
+    forget_writer_locked(fill);
     tell_and_unlock(fill);
 }
 
@@ -653,10 +694,10 @@ void cache_fill_end_writer(struct cache_fill **from)
     if (fill == NULL)
         return;
     cache_fill_abort(fill, 502, "aborted");
-    pthread_mutex_lock(&fill->lock);
-    fill->writer_mailbox = NULL;
-    fill->writer = NULL;
-    fill->on_readers = NULL;
-    pthread_mutex_unlock(&fill->lock);
+    if (fill->on_readers != NULL) {
+        pthread_mutex_lock(&fill->lock);
+        forget_writer_locked(fill);
+        pthread_mutex_unlock(&fill->lock);
+    }
     cache_fill_release(&fill);
 }

@@ -65,7 +65,7 @@ struct cache_fill {
     uint64_t purges_before; /* of its shard's, when it began */
     bool vary_known;        /* head.vary may be looked at by lookups */
     /* guarded by lock; the writer's thread, which alone changes them, also reads phase, pass, head,
-       body and object without it */
+       body, object and on_readers without it */
     pthread_mutex_t lock;
     enum cache_fill_phase phase;
     bool has_head, pass, outgrew;
@@ -84,7 +84,7 @@ struct cache_fill {
     unsigned abort_status;
     const char *abort_detail;
     uint64_t slowest;               /* of all crowds: no reader needs what is before */
-    struct mailbox *writer_mailbox; /* borrowed */
+    struct mailbox *writer_mailbox; /* borrowed; this and what follows NULL once it is over */
     void *writer;
     void (*on_readers)(void *writer);
     struct mail writer_mail;

@@ -1,10 +1,10 @@
 /*
- * The index: per shard a table of chains of objects, newest first, and the fills that can be
- * joined. Called under the shard's lock by cache.c and fill.c; what leaves is handed back as a
- * list, so that nothing is freed under a lock.
+ * The index: per shard a table of chains of objects, those of one key by their Date, most recent
+ * first, and the fills that can be joined. Called under the shard's lock by cache.c and fill.c;
+ * what leaves is handed back as a list, so that nothing is freed under a lock.
  *
  * Bounds: a key keeps at most CACHE_VARIANTS_MOST variants and a bucket at most CACHE_CHAIN_MOST
- * objects; the oldest leaves. The table doubles when there are more objects than buckets: all of
+ * objects; the last one leaves. The table doubles when there are more objects than buckets: all of
  * one shard's objects are moved in one go under its lock. The number of shards grows with the
  * cap (cache.c), which keeps that to some thousands of objects, well under a millisecond.
  */
@@ -89,13 +89,39 @@ static void prune_chain(struct cache_shard *shard, const struct cache_object *ob
     }
 }
 
+/* What two-digit years count from: this side of 2088 all are read as meant. */
+#define DATES_FROM_S ((int64_t)1 << 31)
+
+static bool read_date(const struct cache_object *object, int64_t *date_s)
+{
+    struct str date = cache_block_field(cache_object_block(object), FIELD_DATE);
+    return date.ptr != NULL && date_parse(date, DATES_FROM_S, date_s);
+}
+
+/* Into its chain: of several that match a request the most recent is used, as their Date tells (RFC
+ * 9111 §4, §4.1), so it stands before those of its key that have no later one. What has no valid
+ * Date counts by its arrival. Dates are read only where a key has several variants. */
+static void link_by_date(struct cache_shard *shard, struct cache_object *object)
+{
+    struct cache_key key = {.text = cache_object_key(object), .hash = object->hash};
+    struct cache_object **at = &shard->buckets[object->hash & shard->mask];
+    struct cache_object *other = cache_index_next_locked(&key, *at);
+    int64_t date_s, other_s;
+    if (other != NULL && read_date(object, &date_s)) {
+        while (other != NULL && read_date(other, &other_s) && other_s > date_s) {
+            at = &other->next;
+            other = cache_index_next_locked(&key, *at);
+        }
+    }
+    object->next = *at;
+    *at = object;
+}
+
 bool cache_index_insert_locked(struct cache_shard *shard, struct cache_object *object,
                                struct cache_object **gone)
 {
     prune_chain(shard, object, gone);
-    struct cache_object **bucket = &shard->buckets[object->hash & shard->mask];
-    object->next = *bucket;
-    *bucket = object;
+    link_by_date(shard, object);
     shard->objects++;
     shard->counts.stored++;
     cache_evict_admit_locked(shard, object);
@@ -107,16 +133,13 @@ void cache_index_replace_locked(struct cache_shard *shard, struct cache_object *
 {
     weir_assert(old->hash == object->hash);
     cache_evict_replace_locked(shard, old, object);
-    struct cache_object **bucket = &shard->buckets[object->hash & shard->mask];
-    struct cache_object **at = bucket;
+    struct cache_object **at = &shard->buckets[object->hash & shard->mask];
     while (*at != old) {
         weir_assert(*at != NULL);
         at = &(*at)->next;
     }
     *at = old->next;
-    /* It is the newest of its key now (RFC 9111 §4.1: of several that match, the most recent). */
-    object->next = *bucket;
-    *bucket = object;
+    link_by_date(shard, object);
     old->next = *gone;
     *gone = old;
 }
@@ -130,7 +153,7 @@ void cache_index_release(struct cache_object *gone)
     }
 }
 
-/* Newer first in each chain, as they were. The ghost's sets are told apart by one bit more. */
+/* In each chain's order, as it was. The ghost's sets are told apart by one bit more. */
 static void move_to(struct cache_shard *shard, struct cache_object **buckets, uint32_t *ghost,
                     uint32_t size)
 {

@@ -1,13 +1,23 @@
 /*
- * Keys: what a stored response is found by, "scheme://host[:port]target". Written by requests,
- * and by purges from a URL as users write it; both must come to the same bytes. Pure, apart from
- * the secret of the cache that is hashed with: a seed alone leaves collisions of XXH3 that can
- * be computed in advance, 192 random bytes do not. Any thread.
+ * Keys: what a stored response is found by. Its text begins with the URL,
+ * "scheme://host[:port]target", less the query parameters that the route leaves out (key_query.c).
+ * Where the route or the method adds to it, lines follow (key_fields.c), each begun by a LF, which no
+ * URL holds:
+ *
+ *   name:value      a field that the route names
+ *   cookie=a=1;b=2  cookies that the route names
+ *   cookie-line=…   a Cookie line as it was sent, where readers may differ on what is in it
+ *   method=QUERY    and of such a request the fields that describe its content, and
+ *   content=…       a hash of that
+ *
+ * Written by requests, and by purges from a URL as users write it; both must come to the same
+ * bytes. Pure, apart from the secret of the cache that is hashed with: a seed alone leaves collisions
+ * of XXH3 that can be computed in advance, 192 random bytes do not. Any thread.
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "cache/cache.h"
+#include "cache/key.h"
 #include "cache/shard.h"
 
 static void append_lower(struct appender *out, struct str s)
@@ -36,7 +46,7 @@ static void split_authority(struct str authority, struct str *host, struct str *
 }
 
 void cache_key_write(struct appender *out, struct str scheme, struct str authority,
-                     struct str target)
+                     struct str target, const struct conf_route_key *rules)
 {
     struct str host, port;
     split_authority(authority, &host, &port);
@@ -52,7 +62,16 @@ void cache_key_write(struct appender *out, struct str scheme, struct str authori
     }
     if (target.len == 0 || target.ptr[0] == '?')
         append_lit(out, "/");
-    append_str(out, target);
+    if (weir_unlikely(rules != NULL && rules->any))
+        cache_key_append_target(out, target, rules);
+    else
+        append_str(out, target);
+}
+
+struct str cache_key_url(struct str text)
+{
+    const char *end = memchr(text.ptr, '\n', text.len);
+    return str_of(text.ptr, end != NULL ? (size_t)(end - text.ptr) : text.len);
 }
 
 void cache_key_hash(const struct cache *cache, struct cache_key *key)
@@ -63,37 +82,113 @@ void cache_key_hash(const struct cache *cache, struct cache_key *key)
     key->check = hash.high64;
 }
 
+/* 128 bits are enough without a comparison of the content itself: two contents of one hash cannot be
+ * computed without the secret, and to find them by asking takes about 2^64 requests. */
+void cache_key_append_hash(struct appender *out, const struct cache *cache, struct str content)
+{
+    XXH128_hash_t hash =
+        XXH3_128bits_withSecret(content.ptr, content.len, cache->secret, sizeof(cache->secret));
+    append_fmt(out, "%016llx%016llx", (unsigned long long)hash.high64,
+               (unsigned long long)hash.low64);
+}
+
 static bool starts_with_nocase(struct str s, struct str start)
 {
     return s.len >= start.len && str_equal_nocase(str_of(s.ptr, start.len), start);
 }
 
-bool cache_key_from_url(struct str url, struct appender *out)
+bool cache_url_split(struct str url, struct cache_url *parts)
 {
     for (size_t i = 0; i < url.len; i++)
         if ((unsigned char)url.ptr[i] <= ' ' || url.ptr[i] == 0x7f)
             return false;
-    struct str scheme;
     if (starts_with_nocase(url, STR("http://")))
-        scheme = STR("http");
+        parts->scheme = STR("http");
     else if (starts_with_nocase(url, STR("https://")))
-        scheme = STR("https");
+        parts->scheme = STR("https");
     else
         return false;
-    struct str rest = str_of(url.ptr + scheme.len + 3, url.len - scheme.len - 3);
+    size_t start = parts->scheme.len + 3;
+    struct str rest = str_of(url.ptr + start, url.len - start);
     const char *fragment = rest.len > 0 ? memchr(rest.ptr, '#', rest.len) : NULL;
     if (fragment != NULL)
         rest.len = (size_t)(fragment - rest.ptr);
     size_t end = 0;
     while (end < rest.len && rest.ptr[end] != '/' && rest.ptr[end] != '?')
         end++;
-    struct str authority = str_of(rest.ptr, end);
-    struct str target = str_of(rest.ptr + end, rest.len - end);
+    parts->authority = str_of(rest.ptr, end);
+    parts->target = str_of(rest.ptr + end, rest.len - end);
     struct str host, port;
-    split_authority(authority, &host, &port);
+    split_authority(parts->authority, &host, &port);
     /* What follows an @ would be taken for the host by some and not by others. */
-    if (host.len == 0 || memchr(authority.ptr, '@', authority.len) != NULL)
+    return host.len > 0 && memchr(rest.ptr, '@', end) == NULL;
+}
+
+static bool has_scheme(struct str reference)
+{
+    size_t len = 0;
+    while (len < reference.len && !memchr(":/?", reference.ptr[len], 3))
+        len++;
+    return len < reference.len && reference.ptr[len] == ':';
+}
+
+static bool has_dot_segment(struct str path)
+{
+    for (size_t at = 0; at < path.len;) {
+        size_t end = at;
+        while (end < path.len && path.ptr[end] != '/' && path.ptr[end] != '?')
+            end++;
+        struct str segment = str_of(path.ptr + at, end - at);
+        if (str_equal(segment, STR(".")) || str_equal(segment, STR("..")))
+            return true;
+        if (end == path.len || path.ptr[end] == '?')
+            return false;
+        at = end + 1;
+    }
+    return false;
+}
+
+/* How much of the base stands before what the reference says: its scheme, authority, path, or all. */
+static size_t kept_of_base(struct str base, struct str reference)
+{
+    struct cache_url parts;
+    weir_assert(cache_url_split(base, &parts));
+    size_t path = (size_t)(parts.target.ptr - base.ptr), end = path;
+    if (starts_with_nocase(reference, STR("//")))
+        return parts.scheme.len + 1;
+    if (reference.len == 0)
+        return base.len;
+    if (reference.ptr[0] == '/')
+        return path;
+    while (end < base.len && base.ptr[end] != '?')
+        end++;
+    while (reference.ptr[0] != '?' && end > path && base.ptr[end - 1] != '/')
+        end--;
+    return end;
+}
+
+bool cache_url_resolve(struct str base, struct str reference, struct appender *out)
+{
+    const char *fragment = reference.len > 0 ? memchr(reference.ptr, '#', reference.len) : NULL;
+    if (fragment != NULL)
+        reference.len = (size_t)(fragment - reference.ptr);
+    for (size_t i = 0; i < reference.len; i++)
+        if ((unsigned char)reference.ptr[i] <= ' ' || reference.ptr[i] == 0x7f)
+            return false;
+    if (!has_scheme(reference)) {
+        if (reference.len > 0 && reference.ptr[0] != '/' && has_dot_segment(reference))
+            return false;
+        append_str(out, str_of(base.ptr, kept_of_base(base, reference)));
+    }
+    append_str(out, reference);
+    return !out->overflow;
+}
+
+bool cache_key_from_url(struct str url, struct appender *out)
+{
+    struct cache_url parts;
+    if (!cache_url_split(url, &parts))
         return false;
-    cache_key_write(out, scheme, authority, target);
+    cache_key_write(out, parts.scheme, parts.authority, parts.target, NULL);
     return !out->overflow;
 }

@@ -38,7 +38,7 @@ struct cache_object {
     uint8_t queue : 2; /* enum cache_queue */
     uint8_t frequency : 2;
     union {
-        struct cache_object *next; /* in its bucket, newer first; or among what leaves the index */
+        struct cache_object *next; /* in its bucket; or among what leaves the index */
         uint64_t pinned_bytes;     /* out of the index and still read: what it counts for there */
     };
     struct list_link queue_link;

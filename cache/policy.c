@@ -128,7 +128,7 @@ static void take_least(int64_t *member, int64_t value)
 static void take_most(int64_t *member, int64_t value)
 {
     if (value < 0)
-        value = POLICY_DELTA_MOST;
+        value = POLICY_DELTA_MOST + 1; /* more than any response has left */
     if (value > *member)
         *member = value;
 }
@@ -190,6 +190,13 @@ void policy_read_request(struct fields fields, struct policy_request *out)
             break;
         case FIELD_RANGE:
             out->range = true;
+            break;
+        case FIELD_X_HTTP_METHOD:
+        case FIELD_X_HTTP_METHOD_OVERRIDE:
+        case FIELD_X_METHOD_OVERRIDE:
+        case FIELD_X_ORIGINAL_URL:
+        case FIELD_X_REWRITE_URL:
+            out->overrides = true;
             break;
         default:
             break;

@@ -28,6 +28,37 @@ int64_t policy_delta_s(struct str value);
 /* The same of a directive's value; -1 as well when the directive is malformed or has none. */
 int64_t policy_directive_delta_s(const struct policy_directive *directive);
 
+/* A number that the origin gave: none, one, or several that disagree. */
+struct policy_given {
+    bool there;
+    int64_t value_s; /* 0 when malformed or in conflict: stale (§4.2.1) */
+};
+
+/* What a response's directives say (§5.2.2): those of Cache-Control, or those of the field that
+ * takes its place. */
+struct policy_control {
+    bool no_store, private, no_cache, public;
+    bool must_revalidate, proxy_revalidate, must_understand;
+    bool no_store_holds; /* beside must-understand too, which is malformed */
+    bool malformed;      /* quotes that do not end */
+    bool has_s_maxage;   /* well-formed: only such a one allows anything (§3.5) */
+    struct policy_given s_maxage, max_age;
+    struct policy_given stale_while_revalidate, stale_if_error; /* RFC 5861 */
+};
+
+/* Adds what a line of Cache-Control says. */
+void policy_read_control(struct str value, struct policy_control *control);
+
+/* The field that is to be heeded in the place of Cache-Control and Expires, and what it says;
+ * FIELD_OTHER when there is none. */
+enum field_id policy_read_targeted(struct fields fields, struct policy_control *control);
+
+/* Whether responses to the method may be stored; and whether a POST's may with that lifetime: the
+ * reason again, or another one. */
+bool policy_method_is_stored(const struct policy_exchange *exchange);
+enum policy_reason policy_confirm_method(const struct policy_exchange *exchange,
+                                         enum policy_reason reason, struct cache_meta *meta);
+
 /* A token (RFC 9110 §5.6.2), which a field name has to be. */
 bool policy_is_token(struct str s);
 

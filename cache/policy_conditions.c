@@ -105,7 +105,7 @@ bool policy_not_modified(struct fields request, enum method method, unsigned sta
     }
     if (none_match_lines + since_lines == 0)
         return false;
-    if (status != 200 || (method != METHOD_GET && method != METHOD_HEAD))
+    if (status != 200 || (method != METHOD_GET && method != METHOD_HEAD && method != METHOD_QUERY))
         return false;
     if (none_match_lines > 0)
         return none_match_fails(request, none_match_lines, block);

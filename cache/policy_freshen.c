@@ -35,6 +35,8 @@ bool policy_field_is_kept(struct fields fields, const struct field *f)
     case FIELD_PROXY_AUTHORIZATION:
     case FIELD_AGE:
     case FIELD_CONTENT_LENGTH:
+    case FIELD_SURROGATE_CONTROL:
+    case FIELD_WEIR_CACHE_CONTROL:
         return false;
     case FIELD_OTHER:
         if (str_equal_nocase(field_name(f), STR("Proxy-Authentication-Info")))
@@ -201,6 +203,18 @@ static void append_line(struct appender *out, const struct field *f)
     append_lit(out, ": ");
     append_str(out, field_value(f));
     append_lit(out, "\r\n");
+}
+
+void policy_append_unkept(struct fields not_modified, struct appender *out)
+{
+    const struct field *age = fields_first(not_modified, FIELD_AGE);
+    if (age != NULL)
+        append_line(out, age);
+    for (unsigned i = 0; i < not_modified.count; i++) {
+        const struct field *f = &not_modified.list[i];
+        if (f->id == FIELD_WEIR_CACHE_CONTROL || f->id == FIELD_SURROGATE_CONTROL)
+            append_line(out, f);
+    }
 }
 
 bool policy_freshen_block(struct str stored, struct fields not_modified, struct appender *out)

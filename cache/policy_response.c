@@ -2,84 +2,30 @@
  * The rules, second part: whether a response is stored (RFC 9111 §3), for how long it is fresh
  * (§4.2.1, §4.2.2) and how old it is already (§4.2.3). Called by a fetch for each response head,
  * and again after a 304 with the updated head. What is decided here goes into struct cache_meta,
- * so that a hit parses nothing.
+ * so that a hit parses nothing. What the directives are is policy_control.c's.
  *
  * docs/caching.md tells users the same rules; what is malformed or in conflict is read as what
  * stores less or keeps it fresh for a shorter time. Pure; owns nothing; any thread.
  */
 #include "cache/policy.h"
 
-#define HEURISTIC_SHARE 10
-#define HEURISTIC_MOST_S 86400
-
-/* A number that the origin gave: none, one, or several that disagree. */
-struct given {
-    bool there;
-    int64_t value_s; /* 0 when malformed or in conflict: stale (§4.2.1) */
-};
-
 /* What a response says, from one pass over its fields. */
 struct said {
-    bool no_store, private, no_cache, public;
-    bool must_revalidate, proxy_revalidate, must_understand;
-    bool malformed;    /* quotes that do not end, a Vary that names no field */
-    bool has_s_maxage; /* well-formed: only such a one allows anything (§3.5) */
-    struct given s_maxage, max_age, expires;
-    struct given stale_while_revalidate, stale_if_error; /* RFC 5861 */
-    bool has_date, has_modified;
-    int64_t date_s, modified_s;
+    struct policy_control control;
+    struct policy_given expires;
+    bool targeted;     /* a field is there that may take the place of Cache-Control */
+    bool may_be_stale; /* whatever it says (the route's override) */
+    bool has_date;
+    int64_t date_s;      /* of several the first, which makes it older; */
+    int64_t last_date_s; /* and the last, which makes it expire sooner */
+    bool has_modified, bad_modified;
+    int64_t modified_s;
     bool has_age;
     int64_t age_s;
-    bool has_etag, set_cookie, has_vary, vary_star;
+    bool has_etag, set_cookie, has_vary, vary_star, bad_vary;
 };
 
-/* "Either the first occurrence or stale" (§4.2.1): the first where all agree, otherwise stale. */
-static void take_given(struct given *given, bool valid, int64_t value_s)
-{
-    if (!valid || (given->there && given->value_s != value_s))
-        value_s = 0;
-    given->there = true;
-    given->value_s = value_s;
-}
-
-static void read_directive(const struct policy_directive *d, struct said *said)
-{
-    int64_t delta_s = policy_directive_delta_s(d);
-    said->malformed |= d->unreadable;
-    /* private="x" and no-cache="x" are read as without the names, as §5.2.2.4 and §5.2.2.7
-     * allow. */
-    if (policy_directive_is(d, STR("no-store"))) {
-        said->no_store = true;
-    } else if (policy_directive_is(d, STR("private"))) {
-        said->private = true;
-    } else if (policy_directive_is(d, STR("no-cache"))) {
-        said->no_cache = true;
-    } else if (policy_directive_is(d, STR("public"))) {
-        said->public |= !d->malformed;
-    } else if (policy_directive_is(d, STR("must-revalidate"))) {
-        said->must_revalidate = true;
-    } else if (policy_directive_is(d, STR("proxy-revalidate"))) {
-        said->proxy_revalidate = true;
-    } else if (policy_directive_is(d, STR("must-understand"))) {
-        said->must_understand = true;
-    } else if (policy_directive_is(d, STR("max-age"))) {
-        take_given(&said->max_age, delta_s >= 0, delta_s);
-    } else if (policy_directive_is(d, STR("s-maxage"))) {
-        take_given(&said->s_maxage, delta_s >= 0, delta_s);
-        said->has_s_maxage |= delta_s >= 0;
-    } else if (policy_directive_is(d, STR("stale-while-revalidate"))) {
-        take_given(&said->stale_while_revalidate, delta_s >= 0, delta_s);
-    } else if (policy_directive_is(d, STR("stale-if-error"))) {
-        take_given(&said->stale_if_error, delta_s >= 0, delta_s);
-    }
-}
-
-static void read_control(struct str value, struct said *said)
-{
-    struct policy_directive directive;
-    while (policy_directive_next(&value, &directive))
-        read_directive(&directive, said);
-}
+/* ---- fields ---------------------------------------------------------------------------------- */
 
 /* The first member counts, and is ignored when it is not a number (§5.1). */
 static void read_age(struct str value, struct said *said)
@@ -100,19 +46,55 @@ static void read_vary(struct str value, struct said *said)
         if (str_equal(member, STR("*")))
             said->vary_star = true;
         else if (!policy_is_token(member))
-            said->malformed = true;
+            said->bad_vary = true;
     }
 }
 
-static void read_response(struct fields fields, int64_t wall_now_s, struct said *said)
+/* What is no date, "0" above all, is a time in the past (§5.3). */
+static void read_expires(struct str value, int64_t wall_now_s, struct policy_given *expires)
 {
     int64_t expires_s;
+    if (!date_parse(value, wall_now_s, &expires_s) ||
+        (expires->there && expires->value_s != expires_s))
+        expires_s = INT64_MIN;
+    *expires = (struct policy_given){true, expires_s};
+}
+
+static void read_date(struct str value, int64_t wall_now_s, struct said *said)
+{
+    int64_t date_s;
+    if (!date_parse(value, wall_now_s, &date_s))
+        return;
+    if (!said->has_date || date_s < said->date_s)
+        said->date_s = date_s;
+    if (!said->has_date || date_s > said->last_date_s)
+        said->last_date_s = date_s;
+    said->has_date = true;
+}
+
+/* One that is malformed, or not the same in all lines, tells nothing. */
+static void read_modified(struct str value, int64_t wall_now_s, struct said *said)
+{
+    int64_t modified_s = 0;
+    said->bad_modified |= !date_parse(value, wall_now_s, &modified_s) ||
+                          (said->has_modified && modified_s != said->modified_s);
+    said->modified_s = modified_s;
+    said->has_modified = !said->bad_modified;
+}
+
+static void read_fields(struct fields fields, int64_t wall_now_s, struct said *said)
+{
     *said = (struct said){0};
     for (const struct field *f = fields.list, *end = f + fields.count; f < end; f++) {
         struct str value = field_value(f);
         switch (f->id) {
         case FIELD_CACHE_CONTROL:
-            read_control(value, said);
+            policy_read_control(value, &said->control);
+            break;
+        case FIELD_CDN_CACHE_CONTROL:
+        case FIELD_SURROGATE_CONTROL:
+        case FIELD_WEIR_CACHE_CONTROL:
+            said->targeted = true;
             break;
         case FIELD_AGE:
             read_age(value, said);
@@ -121,20 +103,13 @@ static void read_response(struct fields fields, int64_t wall_now_s, struct said 
             read_vary(value, said);
             break;
         case FIELD_EXPIRES:
-            /* What is no date, "0" above all, is a time in the past (§5.3). */
-            if (!date_parse(value, wall_now_s, &expires_s))
-                expires_s = INT64_MIN;
-            if (said->expires.there && said->expires.value_s != expires_s)
-                expires_s = INT64_MIN;
-            said->expires = (struct given){true, expires_s};
+            read_expires(value, wall_now_s, &said->expires);
             break;
         case FIELD_DATE:
-            if (!said->has_date)
-                said->has_date = date_parse(value, wall_now_s, &said->date_s);
+            read_date(value, wall_now_s, said);
             break;
         case FIELD_LAST_MODIFIED:
-            if (!said->has_modified)
-                said->has_modified = date_parse(value, wall_now_s, &said->modified_s);
+            read_modified(value, wall_now_s, said);
             break;
         case FIELD_ETAG:
             said->has_etag |= value.len > 0;
@@ -147,7 +122,98 @@ static void read_response(struct fields fields, int64_t wall_now_s, struct said 
         }
     }
     if (!said->has_date)
-        said->date_s = wall_now_s; /* RFC 9110 §6.6.1 */
+        said->date_s = said->last_date_s = wall_now_s; /* RFC 9110 §6.6.1 */
+}
+
+/* ---- whose word counts ----------------------------------------------------------------------- */
+
+static bool is_explicit(const struct said *said)
+{
+    return said->control.s_maxage.there || said->control.max_age.there || said->expires.there;
+}
+
+/* §4.2.4; s-maxage means proxy-revalidate as well (§5.2.2.10). */
+static bool is_never_stale(const struct said *said)
+{
+    const struct policy_control *control = &said->control;
+    return !said->may_be_stale &&
+           (control->must_revalidate || control->proxy_revalidate || control->s_maxage.there);
+}
+
+/* What was decided by a field that is not kept with the response stays decided when a 304 does not
+ * bring that field anew (§3.2). */
+static void recall(const struct cache_meta *stored, struct said *said)
+{
+    said->expires.there = false;
+    said->control = (struct policy_control){
+        .no_cache = stored->flags & CACHE_NO_CACHE,
+        .proxy_revalidate = stored->flags & CACHE_MUST_REVALIDATE,
+        .public = stored->flags & CACHE_FOR_AUTHORIZED,
+        .max_age = {!(stored->flags & CACHE_HEURISTIC), stored->lifetime_s},
+        .stale_while_revalidate = {true, stored->stale_while_revalidate_s},
+        .stale_if_error = {true, stored->stale_if_error_s},
+    };
+}
+
+static unsigned targeted_flag(enum field_id decides)
+{
+    return decides == FIELD_WEIR_CACHE_CONTROL  ? CACHE_BY_WEIR
+           : decides == FIELD_SURROGATE_CONTROL ? CACHE_BY_SURROGATE
+                                                : 0;
+}
+
+/* A field for Weir, or for caches like it, takes the place of Cache-Control and Expires (RFC 9213
+ * §2.2). Returns the flag that tells which one it was. */
+static unsigned heed_targeted(const struct policy_exchange *exchange, struct said *said)
+{
+    enum field_id decides = FIELD_OTHER;
+    unsigned before = 0;
+    if (exchange->stored != NULL)
+        before = exchange->stored->flags & (CACHE_BY_WEIR | CACHE_BY_SURROGATE);
+    if (said->targeted)
+        decides = policy_read_targeted(exchange->fields, &said->control);
+    if ((before == CACHE_BY_WEIR && decides != FIELD_WEIR_CACHE_CONTROL) ||
+        (before == CACHE_BY_SURROGATE && decides == FIELD_OTHER)) {
+        recall(exchange->stored, said);
+        return before;
+    }
+    if (decides != FIELD_OTHER)
+        said->expires.there = false;
+    return targeted_flag(decides);
+}
+
+/* Takes out of what is said what counts for nothing on this route. Whether there was any of it. */
+static bool override(uint32_t words_set, struct said *said)
+{
+    struct policy_control *control = &said->control;
+    bool any = false;
+    if (words_set & 1u << CONF_OVERRIDE_NO_STORE) {
+        any |= control->no_store;
+        control->no_store = false;
+    }
+    if (words_set & 1u << CONF_OVERRIDE_PRIVATE) {
+        any |= control->private;
+        control->private = false;
+    }
+    if (words_set & 1u << CONF_OVERRIDE_NO_CACHE) {
+        any |= control->no_cache;
+        control->no_cache = false;
+    }
+    if (words_set & 1u << CONF_OVERRIDE_MUST_REVALIDATE) {
+        any |= is_never_stale(said);
+        said->may_be_stale = true;
+        control->must_revalidate = false; /* nor does it permit anything (§3.5) */
+    }
+    if (words_set & 1u << CONF_OVERRIDE_FRESHNESS) {
+        any |= is_explicit(said);
+        control->s_maxage.there = control->max_age.there = said->expires.there = false;
+        control->has_s_maxage = false;
+    }
+    if (words_set & 1u << CONF_OVERRIDE_VARY) {
+        any |= said->has_vary;
+        said->has_vary = said->vary_star = said->bad_vary = false;
+    }
+    return any;
 }
 
 /* ---- statuses -------------------------------------------------------------------------------- */
@@ -173,11 +239,6 @@ static bool is_heuristically_cacheable(unsigned status)
     }
 }
 
-static bool takes_negative_ttl(unsigned status)
-{
-    return status >= 400 && is_heuristically_cacheable(status);
-}
-
 /* Final statuses of RFC 9110 §15 whose caching needs nothing that Weir does not do: what
  * must-understand asks (§5.2.2.3). */
 static bool is_understood(unsigned status)
@@ -201,6 +262,11 @@ static enum policy_reason judge_status(unsigned status)
 
 /* ---- freshness and age ----------------------------------------------------------------------- */
 
+static int64_t at_most(int64_t value, int64_t most)
+{
+    return value < most ? value : most;
+}
+
 /* Of clocks of full seconds that are read on both sides of a tick, one is ahead by 1 without any
  * time gone by. §4.2.3 allows to leave out apparent_age altogether. */
 static int64_t apparent_age_s(const struct said *said, int64_t wall_now_s)
@@ -208,7 +274,7 @@ static int64_t apparent_age_s(const struct said *said, int64_t wall_now_s)
     int64_t age_s = wall_now_s - said->date_s;
     if (age_s <= 1)
         return 0;
-    return age_s < POLICY_DELTA_MOST ? age_s : POLICY_DELTA_MOST;
+    return at_most(age_s, POLICY_DELTA_MOST);
 }
 
 /* corrected_initial_age (§4.2.3). */
@@ -220,44 +286,76 @@ static int64_t initial_age_ms(const struct policy_exchange *exchange, const stru
     return corrected_ms > apparent_ms ? corrected_ms : apparent_ms;
 }
 
-static bool is_explicit(const struct said *said)
-{
-    return said->s_maxage.there || said->max_age.there || said->expires.there;
-}
-
 /* §4.2.1, in its order. */
 static int64_t explicit_lifetime_s(const struct said *said)
 {
-    if (said->s_maxage.there)
-        return said->s_maxage.value_s;
-    if (said->max_age.there)
-        return said->max_age.value_s;
-    if (said->expires.value_s <= said->date_s)
+    if (said->control.s_maxage.there)
+        return said->control.s_maxage.value_s;
+    if (said->control.max_age.there)
+        return said->control.max_age.value_s;
+    if (said->expires.value_s <= said->last_date_s)
         return 0;
-    int64_t lifetime_s = said->expires.value_s - said->date_s;
-    return lifetime_s < POLICY_DELTA_MOST ? lifetime_s : POLICY_DELTA_MOST;
+    return at_most(said->expires.value_s - said->last_date_s, POLICY_DELTA_MOST);
 }
 
-/* What Weir grants where the origin says nothing: the route's ttl, counted from the arrival,
- * else a share of the time without modification (§4.2.2). */
-static int64_t granted_lifetime_s(const struct policy_exchange *exchange, const struct said *said,
-                                  int64_t age_ms)
+/* The route's row for this status, or NULL. */
+static const struct conf_status_ttl *status_row(const struct policy_exchange *exchange)
 {
     const struct conf_route_cache *route = exchange->route;
-    int64_t ttl_s = takes_negative_ttl(exchange->status) ? route->negative_ttl_s : route->ttl_s;
-    if (ttl_s > 0) {
-        int64_t lifetime_s = ttl_s + age_ms / 1000;
-        return lifetime_s < POLICY_DELTA_MOST ? lifetime_s : POLICY_DELTA_MOST;
+    for (unsigned i = 0; i < route->status_ttl_count; i++) {
+        if (route->status_ttl[i].status == exchange->status)
+            return &route->status_ttl[i];
     }
+    return NULL;
+}
+
+/* Where the origin gives no freshness: whether Weir may grant it some (§3, §4.2.2: "public" marks
+ * any status as cacheable). */
+static bool may_be_granted(const struct policy_exchange *exchange, const struct said *said)
+{
+    return is_heuristically_cacheable(exchange->status) || said->control.public ||
+           status_row(exchange) != NULL;
+}
+
+/* A share of the time without modification (§4.2.2). */
+static int64_t guessed_lifetime_s(const struct conf_route_cache *route, const struct said *said)
+{
     if (!said->has_modified || said->modified_s >= said->date_s)
         return 0;
-    int64_t share_s = (said->date_s - said->modified_s) / HEURISTIC_SHARE;
-    return share_s < HEURISTIC_MOST_S ? share_s : HEURISTIC_MOST_S;
+    int64_t share_s = (said->date_s - said->modified_s) * route->heuristic_percent / 100;
+    return at_most(share_s, route->heuristic_max_s);
+}
+
+/* What Weir grants where the origin says nothing: the route's time, counted from the arrival, else
+ * a guess. */
+static int64_t granted_lifetime_s(const struct policy_exchange *exchange, const struct said *said,
+                                  int64_t age_s)
+{
+    const struct conf_route_cache *route = exchange->route;
+    const struct conf_status_ttl *row = status_row(exchange);
+    int64_t ttl_s = exchange->status >= 400 ? route->negative_ttl_s : route->ttl_s;
+    if (row != NULL && row->ttl_s == 0)
+        return 0;
+    if (row != NULL)
+        ttl_s = row->ttl_s;
+    return ttl_s > 0 ? at_most(ttl_s + age_s, POLICY_DELTA_MOST) : guessed_lifetime_s(route, said);
+}
+
+/* The route's bounds, which count from the arrival as its ttl does. */
+static int64_t clamp_lifetime_s(const struct conf_route_cache *route, int64_t lifetime_s,
+                                int64_t age_s)
+{
+    int64_t left_s = lifetime_s - age_s;
+    if (route->ttl_max_s > 0)
+        left_s = at_most(left_s, route->ttl_max_s);
+    if (route->ttl_min_s > 0 && left_s < route->ttl_min_s)
+        left_s = route->ttl_min_s;
+    return at_most(left_s + age_s, POLICY_DELTA_MOST);
 }
 
 /* ---- what a stale one is good for ------------------------------------------------------------ */
 
-static uint64_t stale_window_s(const struct given *given, uint32_t route_s)
+static uint64_t stale_window_s(const struct policy_given *given, uint32_t route_s)
 {
     int64_t window_s = given->there ? given->value_s : route_s;
     return (uint64_t)(window_s < CACHE_STALE_MOST_S ? window_s : CACHE_STALE_MOST_S);
@@ -281,10 +379,10 @@ static void grant_stale(const struct policy_exchange *exchange, const struct sai
         meta->keep_min = keep_min(exchange, meta, lifetime_s);
     if (meta->flags & (CACHE_NO_CACHE | CACHE_MUST_REVALIDATE))
         return; /* §4.2.4 */
-    meta->stale_while_revalidate_s =
-        stale_window_s(&said->stale_while_revalidate, exchange->route->stale_while_revalidate_s);
+    meta->stale_while_revalidate_s = stale_window_s(&said->control.stale_while_revalidate,
+                                                    exchange->route->stale_while_revalidate_s);
     meta->stale_if_error_s =
-        stale_window_s(&said->stale_if_error, exchange->route->stale_if_error_s);
+        stale_window_s(&said->control.stale_if_error, exchange->route->stale_if_error_s);
 }
 
 /* Stale already, and nothing that a stale one is good for. */
@@ -299,63 +397,82 @@ static bool is_useless_at_once(const struct policy_exchange *exchange,
 
 /* ---- judging --------------------------------------------------------------------------------- */
 
+/* §3.5 */
+static bool allows_authorized(const struct policy_control *control)
+{
+    return control->public || control->has_s_maxage || control->must_revalidate;
+}
+
 /* Whether it may be stored at all (§3), whatever its freshness. */
 static enum policy_reason judge_storing(const struct policy_exchange *exchange,
                                         const struct said *said)
 {
+    const struct policy_control *control = &said->control;
     enum policy_reason by_status = judge_status(exchange->status);
     if (!exchange->route->enabled)
         return POLICY_DISABLED;
-    if (exchange->method != METHOD_GET)
+    if (!policy_method_is_stored(exchange))
         return POLICY_METHOD;
     if (exchange->request->no_store)
         return POLICY_REQUEST_NO_STORE;
     if (by_status != POLICY_STORE)
         return by_status;
-    if (said->must_understand && !is_understood(exchange->status))
+    if (control->must_understand && !is_understood(exchange->status))
         return POLICY_STATUS;
     /* Beside must-understand, no-store is for caches that do not know it (§5.2.2.3). */
-    if (said->no_store && !said->must_understand)
+    if (control->no_store && (!control->must_understand || control->no_store_holds))
         return POLICY_NO_STORE;
-    if (said->private)
+    if (control->private)
         return POLICY_PRIVATE;
-    if (said->malformed)
+    if (control->malformed || said->bad_vary)
         return POLICY_MALFORMED;
     if (said->vary_star)
         return POLICY_VARY_STAR;
-    if (exchange->request->authorization && !said->public && !said->has_s_maxage &&
-        !said->must_revalidate)
-        return POLICY_AUTHORIZATION; /* §3.5 */
+    if (exchange->request->authorization && !allows_authorized(control))
+        return POLICY_AUTHORIZATION;
     return POLICY_STORE;
+}
+
+/* Whether a cookie keeps it from being stored. Without the route's word, only a lifetime that the
+ * origin itself gave allows it: to be asked about each time is no permission to give one client's
+ * cookie to others. */
+static bool refuses_cookie(const struct conf_route_cache *route, bool shared_by_origin)
+{
+    switch (route->set_cookie) {
+    case CONF_SET_COOKIE_STORE:
+        return false;
+    case CONF_SET_COOKIE_REFUSE:
+        return true;
+    case CONF_SET_COOKIE_AUTO:
+        break;
+    }
+    return route->override != 0 || !shared_by_origin;
 }
 
 /* Sets the lifetime of what may be stored; another reason than STORE where there is none. */
 static enum policy_reason judge_freshness(const struct policy_exchange *exchange,
                                           const struct said *said, struct cache_meta *meta)
 {
-    int64_t age_ms = exchange->now_ms - meta->born_ms, lifetime_s = 0;
-    if (is_explicit(said)) {
-        lifetime_s = explicit_lifetime_s(said);
-        /* To be asked about each time is no permission to give one client's cookie to others. */
-        if (said->set_cookie && (lifetime_s == 0 || said->no_cache))
-            return POLICY_SET_COOKIE;
-    } else {
-        if (!is_heuristically_cacheable(exchange->status))
-            return POLICY_STATUS;
-        if (said->set_cookie)
-            return POLICY_SET_COOKIE;
-        if (exchange->request->authorization)
-            return POLICY_AUTHORIZATION;
-        if (!said->no_cache) {
-            lifetime_s = granted_lifetime_s(exchange, said, age_ms);
-            if (lifetime_s == 0)
-                return POLICY_NO_FRESHNESS;
-            meta->flags |= CACHE_HEURISTIC;
-        }
+    bool explicit = is_explicit(said), no_cache = said->control.no_cache;
+    int64_t age_ms = exchange->now_ms - meta->born_ms, age_s = age_ms / 1000;
+    int64_t lifetime_s = explicit ? explicit_lifetime_s(said) : 0;
+    if (!explicit && !may_be_granted(exchange, said))
+        return POLICY_STATUS;
+    if (said->set_cookie && refuses_cookie(exchange->route, lifetime_s > 0 && !no_cache))
+        return POLICY_SET_COOKIE;
+    if (!explicit && exchange->request->authorization)
+        return POLICY_AUTHORIZATION;
+    if (!explicit && !no_cache) {
+        lifetime_s = granted_lifetime_s(exchange, said, age_s);
+        if (lifetime_s == 0)
+            return POLICY_NO_FRESHNESS;
+        meta->flags |= CACHE_HEURISTIC;
     }
+    if (!no_cache)
+        lifetime_s = clamp_lifetime_s(exchange->route, lifetime_s, age_s);
     grant_stale(exchange, said, lifetime_s, meta);
     /* What can only be asked about is worth its room only if it can be asked about. */
-    if (is_useless_at_once(exchange, meta, said->no_cache ? 0 : lifetime_s))
+    if (is_useless_at_once(exchange, meta, no_cache ? 0 : lifetime_s))
         return POLICY_NO_FRESHNESS;
     meta->lifetime_s = (uint32_t)lifetime_s;
     return POLICY_STORE;
@@ -364,30 +481,44 @@ static enum policy_reason judge_freshness(const struct policy_exchange *exchange
 static unsigned response_flags(const struct said *said)
 {
     unsigned flags = 0;
-    if (said->no_cache)
+    if (said->control.no_cache)
         flags |= CACHE_NO_CACHE;
-    if (said->must_revalidate || said->proxy_revalidate || said->s_maxage.there)
-        flags |= CACHE_MUST_REVALIDATE; /* s-maxage means proxy-revalidate as well (§5.2.2.10) */
+    if (is_never_stale(said))
+        flags |= CACHE_MUST_REVALIDATE;
     if (said->has_etag || said->has_modified)
         flags |= CACHE_HAS_VALIDATOR;
     if (said->has_vary)
         flags |= CACHE_HAS_VARY;
-    if (said->public || said->has_s_maxage || said->must_revalidate)
+    if (allows_authorized(&said->control))
         flags |= CACHE_FOR_AUTHORIZED;
     if (said->has_age)
         flags |= CACHE_HAD_AGE;
     return flags;
 }
 
+/* All that the response says, and that is to count; and flags of whose word it was. */
+static unsigned read_response(const struct policy_exchange *exchange, struct said *said)
+{
+    unsigned flags = 0;
+    read_fields(exchange->fields, exchange->wall_now_s, said);
+    if (weir_unlikely(said->targeted || exchange->stored != NULL))
+        flags |= heed_targeted(exchange, said);
+    if (weir_unlikely(exchange->route->override != 0) && override(exchange->route->override, said))
+        flags |= CACHE_OVERRIDDEN;
+    return flags;
+}
+
 enum policy_reason policy_judge(const struct policy_exchange *exchange, struct cache_meta *meta)
 {
     struct said said;
-    read_response(exchange->fields, exchange->wall_now_s, &said);
+    unsigned flags = read_response(exchange, &said);
     *meta = (struct cache_meta){
         .born_ms = exchange->now_ms - initial_age_ms(exchange, &said),
         .status = (uint16_t)exchange->status,
-        .flags = (uint16_t)response_flags(&said),
+        .flags = (uint16_t)(flags | response_flags(&said)),
     };
     enum policy_reason reason = judge_storing(exchange, &said);
-    return reason == POLICY_STORE ? judge_freshness(exchange, &said, meta) : reason;
+    if (reason == POLICY_STORE)
+        reason = judge_freshness(exchange, &said, meta);
+    return policy_confirm_method(exchange, reason, meta);
 }

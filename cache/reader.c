@@ -304,28 +304,30 @@ static void init_crowd(struct cache_crowd *crowd, struct cache_fill *fill, struc
     atomic_init(&crowd->state, CACHE_CROWD_QUIET);
 }
 
-/* Only its own thread adds a thread's crowd. NULL when memory is out. */
-static struct cache_crowd *add_crowd(struct cache_fill *fill, struct mailbox *mailbox)
+/* The lock is held afterwards. Only its own thread adds a thread's crowd. NULL when memory is out. */
+static struct cache_crowd *lock_with_crowd(struct cache_fill *fill, struct mailbox *mailbox)
 {
-    struct cache_crowd *crowd = NULL;
-    if (atomic_load_explicit(&fill->crowds, memory_order_acquire) != NULL) {
-        crowd = cache_budget_alloc(fill->cache, sizeof(*crowd));
-        if (crowd == NULL)
+    struct cache_crowd *crowd = find_crowd(fill, mailbox), *added = NULL;
+    if (crowd == NULL && atomic_load_explicit(&fill->crowds, memory_order_acquire) != NULL) {
+        added = cache_budget_alloc(fill->cache, sizeof(*added));
+        if (added == NULL)
             return NULL;
-        memset(crowd, 0, sizeof(*crowd));
+        memset(added, 0, sizeof(*added));
     }
     pthread_mutex_lock(&fill->lock);
+    if (crowd != NULL)
+        return crowd;
     struct cache_crowd *newest = atomic_load_explicit(&fill->crowds, memory_order_relaxed);
     if (newest == NULL)
-        crowd = &fill->first;
-    if (crowd != NULL) {
-        init_crowd(crowd, fill, mailbox);
-        crowd->next = newest;
-        atomic_store_explicit(&fill->crowds, crowd, memory_order_seq_cst);
+        added = &fill->first;
+    if (added == NULL) { /* another thread was faster and has the first one */
+        pthread_mutex_unlock(&fill->lock);
+        return lock_with_crowd(fill, mailbox);
     }
-    pthread_mutex_unlock(&fill->lock);
-    /* Another thread was faster and has the first one. */
-    return crowd != NULL ? crowd : add_crowd(fill, mailbox);
+    init_crowd(added, fill, mailbox);
+    added->next = newest;
+    atomic_store_explicit(&fill->crowds, added, memory_order_seq_cst);
+    return added;
 }
 
 bool cache_reader_attach(struct cache_reader *reader, struct cache_fill **from)
@@ -333,28 +335,24 @@ bool cache_reader_attach(struct cache_reader *reader, struct cache_fill **from)
     struct cache_fill *fill = weir_take(from);
     weir_assert(reader->fill == NULL);
     weir_assert(reader->mailbox != NULL && reader->on_news != NULL);
-    struct cache_crowd *crowd = find_crowd(fill, reader->mailbox);
-    if (crowd == NULL)
-        crowd = add_crowd(fill, reader->mailbox);
+    struct cache_crowd *crowd = lock_with_crowd(fill, reader->mailbox);
     if (crowd == NULL) {
         cache_budget_note_refused(fill->cache);
         cache_fill_release(&fill);
         return false;
     }
+    bool missed = fill->pass && fill->slowest > 0;
+    if (!missed)
+        crowd->slowest = 0;
+    bool awaits_head = fill->phase == CACHE_FILL_AWAITS_HEAD;
+    reader->seen = awaits_head ? atomic_load_explicit(&fill->news, memory_order_relaxed) : 0;
+    pthread_mutex_unlock(&fill->lock);
     reader->fill = fill;
     reader->crowd = crowd;
-    reader->seen = 0;
+    reader->taken = missed ? CACHE_TAKEN_ALL : 0;
     reader->over = reader->cut = false;
     reader->phase = CACHE_READER_ON;
     list_init(&reader->wait_link);
-    pthread_mutex_lock(&fill->lock);
-    bool missed = fill->pass && fill->slowest > 0;
-    reader->taken = missed ? CACHE_TAKEN_ALL : 0;
-    if (!missed)
-        crowd->slowest = 0;
-    if (fill->phase == CACHE_FILL_AWAITS_HEAD)
-        reader->seen = atomic_load_explicit(&fill->news, memory_order_relaxed);
-    pthread_mutex_unlock(&fill->lock);
     crowd->measured = false;
     list_push_back(&crowd->readers, &reader->link);
     atomic_fetch_add_explicit(&fill->reader_count, 1, memory_order_relaxed);

@@ -112,7 +112,7 @@ void cache_shard_init(struct cache *cache, struct cache_shard *shard);
 /* Releases what is stored; no fill is left. */
 void cache_shard_destroy(struct cache *cache, struct cache_shard *shard);
 
-/* The newest object of that key in the rest of a chain; the newer come first. */
+/* The most recent object of that key in the rest of a chain, by its Date. */
 static inline struct cache_object *cache_index_next_locked(const struct cache_key *key,
                                                            struct cache_object *rest)
 {

@@ -116,6 +116,19 @@ static void check_admin(struct loader *loader)
                     conf->admin.text);
 }
 
+/* ---- what requests are looked up by ---- */
+
+static void note_names(struct conf *conf)
+{
+    for (unsigned i = 0; i < conf->routes_count; i++) {
+        struct conf_route_key *key = &conf->routes[i].cache.key;
+        struct conf_route_bypass *bypass = &conf->routes[i].cache.bypass;
+        key->any = key->query_sort || key->query_ignore.count > 0 || key->query_allow.count > 0 ||
+                   key->headers.count > 0 || key->cookies.count > 0;
+        bypass->any = bypass->cookies.count > 0 || bypass->headers.count > 0;
+    }
+}
+
 /* ---- all ---- */
 
 static void check_presence(struct loader *loader)
@@ -148,6 +161,20 @@ static void check_cache(struct loader *loader)
                     "it smaller, or memory larger");
 }
 
+static void check_clamps(struct loader *loader)
+{
+    const struct conf *conf = loader->conf;
+    for (unsigned i = 0; i < conf->routes_count && !loader->problems.more; i++) {
+        const struct conf_route_cache *cache = &conf->routes[i].cache;
+        struct mark mark;
+        if (cache->ttl_max_s > 0 && cache->ttl_min_s > cache->ttl_max_s &&
+            loader_mark(loader, &conf->routes[i], "routes[].cache.ttl_min", &mark))
+            problem_add(&loader->problems, mark,
+                        "ttl_min is more than ttl_max, so no time lies between them; make it "
+                        "smaller, or ttl_max larger");
+    }
+}
+
 void check_arguments(struct loader *loader)
 {
     check_listen(loader);
@@ -160,6 +187,8 @@ void check_conf(struct loader *loader)
     check_listen(loader);
     check_admin(loader);
     check_cache(loader);
+    check_clamps(loader);
     link_routes(loader);
+    note_names(loader->conf);
     check_reach(loader);
 }

@@ -73,10 +73,72 @@ struct conf_upstream {
     struct conf_timeouts timeouts;
 };
 
+/* What a response says that a route may pass over: symbol, word. */
+#define CONF_OVERRIDE_TABLE(X)                                                                     \
+    X(NO_STORE, "no-store")                                                                        \
+    X(PRIVATE, "private")                                                                          \
+    X(NO_CACHE, "no-cache")                                                                        \
+    X(FRESHNESS, "freshness")                                                                      \
+    X(MUST_REVALIDATE, "must-revalidate")                                                          \
+    X(VARY, "vary")
+
+enum conf_override {
+#define X(symbol, word) CONF_OVERRIDE_##symbol,
+    CONF_OVERRIDE_TABLE(X)
+#undef X
+    CONF_OVERRIDES
+};
+
+/* Whether a response with Set-Cookie is stored. */
+enum conf_set_cookie {
+    CONF_SET_COOKIE_AUTO, /* with freshness of its own, and unless the route overrides anything */
+    CONF_SET_COOKIE_STORE,
+    CONF_SET_COOKIE_REFUSE
+};
+
+struct conf_status_ttl {
+    unsigned status;
+    uint32_t ttl_s;
+};
+
+/* Names as a file lists them; "*" in one stands for any bytes, none included. */
+struct conf_names {
+    const struct str *list;
+    unsigned count;
+};
+/* Whether one of them matches; the second is for lists in lower case, and names in any. */
+bool conf_names_match(const struct conf_names *names, struct str name);
+bool conf_names_match_nocase(const struct conf_names *names, struct str name);
+
+/* What of a request its key is made of, beside scheme, host and target. */
+struct conf_route_key {
+    bool any; /* whether anything of this is configured */
+    bool query_sort;
+    struct conf_names query_ignore, query_allow; /* allow without any: all are */
+    struct conf_names headers;                   /* in lower case */
+    struct conf_names cookies;
+};
+
+/* What keeps a request from the cache. */
+struct conf_route_bypass {
+    bool any;
+    struct conf_names cookies, headers; /* headers in lower case */
+};
+
 struct conf_route_cache {
     bool enabled;
     uint32_t ttl_s, negative_ttl_s;
+    uint32_t ttl_min_s, ttl_max_s; /* 0: no bound */
+    unsigned heuristic_percent;
+    uint32_t heuristic_max_s;
+    struct conf_status_ttl *status_ttl;
+    unsigned status_ttl_count;
+    uint32_t override; /* bit 1 << enum conf_override */
+    enum conf_set_cookie set_cookie;
     int64_t hit_for_miss_ms; /* 0: off */
+    struct conf_route_key key;
+    struct conf_route_bypass bypass;
+    uint64_t query_body; /* of QUERY requests, most that is looked up; 0: they pass */
     uint32_t stale_while_revalidate_s, stale_if_error_s, keep_s;
 };
 

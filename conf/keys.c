@@ -78,9 +78,44 @@ _Static_assert(sizeof(size_t) == sizeof(uint64_t), "sizes are read as 64 bits");
       "freshness of a response to which the origin gives none; 0s stores none of those")           \
     X("routes[].cache.negative_ttl", SECONDS, conf_route, cache.negative_ttl_s, 0, 10 * YEAR_MS,   \
       "0s", "the same for 404, 405, 410, 414 and 501")                                             \
+    X("routes[].cache.status_ttl", STATUS_TTL, conf_route, cache.status_ttl, 0, 10 * YEAR_MS,      \
+      "{}", "the same for single statuses, and before both; 0s stores none of those")              \
+    X("routes[].cache.ttl_min", SECONDS, conf_route, cache.ttl_min_s, 0, 10 * YEAR_MS, "0s",       \
+      "what is fresh for less time from its arrival is fresh for so long; 0s is no bound")         \
+    X("routes[].cache.ttl_max", SECONDS, conf_route, cache.ttl_max_s, 0, 10 * YEAR_MS, "0s",       \
+      "what is fresh for more time from its arrival is fresh for so long; 0s is no bound")         \
+    X("routes[].cache.heuristic_percent", COUNT, conf_route, cache.heuristic_percent, 0, 100,      \
+      "10",                                                                                        \
+      "share of the time since Last-Modified for which a response without freshness is "           \
+      "taken to be fresh; 0 takes none to be")                                                     \
+    X("routes[].cache.heuristic_max", SECONDS, conf_route, cache.heuristic_max_s, 0, 10 * YEAR_MS, \
+      "1d", "and at most for so long")                                                             \
+    X("routes[].cache.override", OVERRIDE, conf_route, cache.override, 0, 0, "[]",                 \
+      "what the origin says that counts for nothing here: no-store, private, no-cache, "           \
+      "freshness, must-revalidate, vary")                                                          \
+    X("routes[].cache.set_cookie", SET_COOKIE, conf_route, cache.set_cookie, 0, 0, "auto",         \
+      "whether responses with Set-Cookie are stored; auto: with freshness from the origin, and "   \
+      "without override")                                                                          \
     X("routes[].cache.hit_for_miss", TIME, conf_route, cache.hit_for_miss_ms, 0, YEAR_MS, "10s",   \
       "after a response that may not be stored, requests for the same key do not wait for each "   \
       "other for so long; 0s switches it off")                                                     \
+    X("routes[].cache.key.query.ignore", NAMES, conf_route, cache.key.query_ignore, 0, 0, "[]",    \
+      "query parameters that are no part of the key; they are still sent")                         \
+    X("routes[].cache.key.query.allow", NAMES, conf_route, cache.key.query_allow, 0, 0, "[]",      \
+      "the only query parameters that are part of the key; an empty list is all")                  \
+    X("routes[].cache.key.query.sort", BOOL, conf_route, cache.key.query_sort, 0, 0, "false",      \
+      "whether the order of different query parameters is left out of the key")                    \
+    X("routes[].cache.key.headers", FIELD_NAMES, conf_route, cache.key.headers, 0, 0, "[]",        \
+      "fields of the request that are part of the key")                                            \
+    X("routes[].cache.key.cookies", NAMES, conf_route, cache.key.cookies, 0, 0, "[]",              \
+      "cookies of the request that are part of the key")                                           \
+    X("routes[].cache.bypass.cookies", NAMES, conf_route, cache.bypass.cookies, 0, 0, "[]",        \
+      "a request with one of these cookies is neither looked up nor stored")                       \
+    X("routes[].cache.bypass.headers", FIELD_NAMES, conf_route, cache.bypass.headers, 0, 0, "[]",  \
+      "a request with one of these fields is neither looked up nor stored")                        \
+    X("routes[].cache.query_body", SIZE, conf_route, cache.query_body, 0, 16 * MIB, "64KiB",       \
+      "content of a QUERY request up to this is part of the key; more is passed on without "       \
+      "lookup, and 0 passes QUERY on like any other method")                                       \
     X("routes[].cache.stale_while_revalidate", SECONDS, conf_route,                                \
       cache.stale_while_revalidate_s, 0, STALE_MOST_MS, "0s",                                      \
       "how long a stale response is delivered while it is being refreshed, where the origin does " \

@@ -30,6 +30,11 @@
     X(ROUTE_HOST, "host, or *.host", route_host)                                                   \
     X(ROUTE_PATH, "path", route_path)                                                              \
     X(METHODS, "list of methods", methods)                                                         \
+    X(STATUS_TTL, "mapping of statuses to times", status_ttl)                                      \
+    X(OVERRIDE, "list of words", override)                                                         \
+    X(SET_COOKIE, "auto, store or refuse", set_cookie)                                             \
+    X(NAMES, "list of names, with * as a glob", names)                                             \
+    X(FIELD_NAMES, "list of names of fields, with * as a glob", field_names)                       \
     X(UPSTREAM, "name of an upstream", upstream)
 
 enum value_type {
@@ -52,7 +57,7 @@ struct key {
     enum value_type type;
     size_t offset;
     uint64_t min, max;        /* of counts, sizes (bytes), times (ms) */
-    const char *default_text; /* read like a value, unless it begins with "(" or "[" */
+    const char *default_text; /* read like a value, unless it begins with (, [ or { */
 };
 
 extern const struct key key_table[];
@@ -149,6 +154,16 @@ void value_print(const struct key *key, const void *base, FILE *out);
 /* False, with a problem added unless one was, when node is not a single, non-empty value. */
 bool value_scalar(struct loader *loader, const char *name, const struct node *node,
                   struct str *text);
+
+/* A list of not too many elements; else false, with a problem added that gives the example. */
+bool value_list(struct loader *loader, const struct key *key, const struct node *node,
+                const char *example);
+/* One of the words, which end with NULL; the problem names the nearest. */
+bool value_word(struct loader *loader, const struct key *key, const struct node *node,
+                const char *const *words, unsigned *index);
+/* A time in whole seconds, within the key's bounds. */
+bool value_seconds(struct loader *loader, const struct key *key, const struct node *node,
+                   uint32_t *seconds);
 
 /* Adds the problem 'key: "value" why', for values whose parser says what is wrong. */
 void value_complain(struct loader *loader, const struct key *key, const struct node *node,

@@ -167,8 +167,8 @@ void value_print_upstream_host(const struct key *key, const void *base, FILE *ou
 
 /* ---- lists ---- */
 
-static bool is_list(struct loader *loader, const struct key *key, const struct node *node,
-                    const char *example)
+bool value_list(struct loader *loader, const struct key *key, const struct node *node,
+                const char *example)
 {
     if (node->kind == NODE_BAD)
         return false;
@@ -188,7 +188,7 @@ void value_read_servers(struct loader *loader, const struct key *key, const stru
 {
     struct conf_upstream *upstream = base;
     struct arena *arena = &loader->conf->arena;
-    if (!is_list(loader, key, node, "[\"http://127.0.0.1:9000\"]"))
+    if (!value_list(loader, key, node, "[\"http://127.0.0.1:9000\"]"))
         return;
     if (node->count == 0)
         problem_add(&loader->problems, node->mark,
@@ -220,7 +220,7 @@ void value_print_servers(const struct key *key, const void *base, FILE *out)
 void value_read_methods(struct loader *loader, const struct key *key, const struct node *node,
                         void *base)
 {
-    if (!is_list(loader, key, node, "[GET]"))
+    if (!value_list(loader, key, node, "[GET]"))
         return;
     for (const struct node_entry *entry = node->first; entry; entry = entry->next) {
         struct str text;

@@ -195,16 +195,23 @@ void value_print_time(const struct key *key, const void *base, FILE *out)
     fputs(units_format_time(text, *(const int64_t *)key_const_field(key, base)), out);
 }
 
-void value_read_seconds(struct loader *loader, const struct key *key, const struct node *node,
-                        void *base)
+bool value_seconds(struct loader *loader, const struct key *key, const struct node *node,
+                   uint32_t *seconds)
 {
     uint64_t value;
     if (!read_units(loader, key, node, true, &value))
-        return;
-    if (value % 1000 != 0)
-        value_complain(loader, key, node, "is not in whole seconds; write a time such as 1s");
+        return false;
+    if (value % 1000 == 0)
+        *seconds = (uint32_t)(value / 1000);
     else
-        *(uint32_t *)key_field(key, base) = (uint32_t)(value / 1000);
+        value_complain(loader, key, node, "is not in whole seconds; write a time such as 1s");
+    return value % 1000 == 0;
+}
+
+void value_read_seconds(struct loader *loader, const struct key *key, const struct node *node,
+                        void *base)
+{
+    value_seconds(loader, key, node, key_field(key, base));
 }
 
 void value_print_seconds(const struct key *key, const void *base, FILE *out)
@@ -241,8 +248,8 @@ static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL}
 _Static_assert(CONF_LOG_NONE == 0 && CONF_LOG_JSON == 1 && CONF_LOG_COMBINED == 2, "log_formats");
 _Static_assert(LOG_DEBUG_LEVEL == 0 && LOG_ERROR_LEVEL == 3, "log_levels");
 
-static bool read_word(struct loader *loader, const struct key *key, const struct node *node,
-                      const char *const *words, unsigned *index)
+bool value_word(struct loader *loader, const struct key *key, const struct node *node,
+                const char *const *words, unsigned *index)
 {
     struct str text;
     if (!value_scalar(loader, key_name(key), node, &text))
@@ -273,7 +280,7 @@ void value_read_log_format(struct loader *loader, const struct key *key, const s
                            void *base)
 {
     unsigned index;
-    if (read_word(loader, key, node, log_formats, &index))
+    if (value_word(loader, key, node, log_formats, &index))
         *(enum conf_log_format *)key_field(key, base) = (enum conf_log_format)index;
 }
 
@@ -286,7 +293,7 @@ void value_read_log_level(struct loader *loader, const struct key *key, const st
                           void *base)
 {
     unsigned index;
-    if (read_word(loader, key, node, log_levels, &index))
+    if (value_word(loader, key, node, log_levels, &index))
         *(enum log_level *)key_field(key, base) = (enum log_level)index;
 }
 
@@ -313,7 +320,7 @@ void value_read(struct loader *loader, const struct key *key, const struct node 
 
 void value_read_default(struct loader *loader, const struct key *key, void *base)
 {
-    if (key->default_text[0] == '(' || key->default_text[0] == '[')
+    if (strchr("([{", key->default_text[0]))
         return;
     struct node node = {.kind = NODE_SCALAR, .text = str_from(key->default_text)};
     types[key->type].read(loader, key, &node, base);

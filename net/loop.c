@@ -41,8 +41,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     net_loop_tick(loop);
     net_loop_forget_parked(loop, loop->now_ms - PARKED_KEPT_MS);
-    if (loop->wheel.timers == 0)
+    if (loop->wheel.timers == 0) {
+        loop->ticks = false;
         event_del(loop->wheel_event);
+    }
 }
 
 static void on_kick(evutil_socket_t fd, short what, void *arg)
@@ -95,17 +97,18 @@ void net_loop_withdraw(struct net_loop *loop, struct mail *mail)
 
 static int add_tick(struct net_loop *loop)
 {
+    loop->ticks = true;
     return event_add(loop->wheel_event, &(struct timeval){0, TICK_MS * 1000});
 }
 
 void net_loop_leave(struct net_loop *loop)
 {
     mailbox_run_local(&loop->mailbox);
-    if (loop->wheel.timers > 0 && !event_pending(loop->wheel_event, EV_TIMEOUT, NULL))
+    if (weir_unlikely(!loop->ticks) && loop->wheel.timers > 0)
         add_tick(loop);
 }
 
-void net_loop_init(struct net_loop *loop, int64_t (*clock_ms)(void))
+void net_loop_init(struct net_loop *loop, int64_t (*clock_us)(void))
 {
     struct event_config *config = event_config_new();
 
@@ -122,8 +125,8 @@ void net_loop_init(struct net_loop *loop, int64_t (*clock_ms)(void))
             "starting a worker: libevent offers no edge-triggered backend here; Weir needs epoll");
         exit(2);
     }
-    loop->clock_ms = clock_ms;
-    loop->now_ms = clock_ms();
+    loop->clock_us = clock_us;
+    net_loop_enter(loop);
     loop->read_buffer = base_alloc(NET_READ_BUFFER);
     mailbox_init(&loop->mailbox);
     mailbox_adopt(&loop->mailbox);

@@ -233,15 +233,16 @@ struct net_loop {
     struct net_bufferevents bufferevents;
     struct net_watches watches;
     struct event *mail_event, *wheel_event, *kick_event, *later_event;
+    bool ticks;                            /* wheel_event is pending */
     struct mail *later_head, **later_tail; /* for the next wake-up */
     char *read_buffer; /* NET_READ_BUFFER bytes; valid until the callback that filled it returns */
-    int64_t now_ms;    /* of this wake-up */
-    int64_t (*clock_ms)(void);
+    int64_t now_ms, now_us; /* of this wake-up */
+    int64_t (*clock_us)(void);
 };
 
-/* One per worker, on the worker's thread. `clock_ms` gives the monotonic time. Ends the program
+/* One per worker, on the worker's thread. `clock_us` gives the monotonic time. Ends the program
  * when the system refuses. */
-void net_loop_init(struct net_loop *loop, int64_t (*clock_ms)(void));
+void net_loop_init(struct net_loop *loop, int64_t (*clock_us)(void));
 /* Runs until net_loop_stop() (owner thread). */
 void net_loop_run(struct net_loop *loop);
 void net_loop_stop(struct net_loop *loop);
@@ -359,7 +360,8 @@ void net_address_text(const struct sockaddr *address, char out[NET_ADDRESS_TEXT]
 void net_loop_leave(struct net_loop *loop);
 static inline void net_loop_enter(struct net_loop *loop)
 {
-    loop->now_ms = loop->clock_ms();
+    loop->now_us = loop->clock_us();
+    loop->now_ms = loop->now_us / 1000;
 }
 
 /* ==== Listening ==== */

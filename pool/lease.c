@@ -459,6 +459,26 @@ void pool_opened(struct pool_lease *lease, struct pool_conn *conn, int fd, int64
     pthread_mutex_unlock(&server->lock);
 }
 
+void pool_count_request(struct pool_lease *lease, bool error, uint64_t latency_us)
+{
+    weir_check_magic(lease, POOL_LEASE_MAGIC);
+    weir_assert(lease->server != NULL && !lease->counts);
+    lease->counts = true;
+    lease->failed = error;
+    lease->latency_us = latency_us;
+}
+
+static void count_locked(struct pool_lease *lease)
+{
+    struct pool_server *server = lease->server;
+    if (!lease->counts)
+        return;
+    lease->counts = false;
+    server->requests++;
+    server->errors += lease->failed;
+    histogram_add(&server->latency_us, lease->latency_us);
+}
+
 void pool_park(struct pool_lease *lease, struct pool_conn *conn, int64_t now_ms)
 {
     weir_check_magic(lease, POOL_LEASE_MAGIC);
@@ -472,6 +492,7 @@ void pool_park(struct pool_lease *lease, struct pool_conn *conn, int64_t now_ms)
     struct after after = AFTER_NOTHING;
     pthread_mutex_lock(&server->lock);
     weir_assert(lease->phase == POOL_LEASE_HELD);
+    count_locked(lease);
     pass_on_locked(lease, &parked, now_ms, &after);
     lease->phase = POOL_LEASE_IDLE;
     pthread_mutex_unlock(&server->lock);
@@ -484,6 +505,7 @@ void pool_park(struct pool_lease *lease, struct pool_conn *conn, int64_t now_ms)
 static void end_locked(struct pool_lease *lease, enum pool_close why, const struct pool_conn *conn,
                        int64_t now_ms, struct after *after)
 {
+    count_locked(lease);
     if (lease->opened)
         lose_conn_locked(lease, why, conn, now_ms);
     else if (why == POOL_CLOSE_CONNECT_FAILED)

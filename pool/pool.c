@@ -128,16 +128,6 @@ void pool_sweep(struct pool *pool, int64_t now_ms)
 
 /* ---- counters ------------------------------------------------------------------------------- */
 
-void pool_count_request(struct pool_server *server, bool error, uint64_t latency_us)
-{
-    weir_check_magic(server, POOL_SERVER_MAGIC);
-    pthread_mutex_lock(&server->lock);
-    server->requests++;
-    server->errors += error;
-    histogram_add(&server->latency_us, latency_us);
-    pthread_mutex_unlock(&server->lock);
-}
-
 void pool_count_unreachable(struct pool_server *server)
 {
     weir_check_magic(server, POOL_SERVER_MAGIC);

@@ -72,6 +72,8 @@ struct pool_lease {
                      */
     struct mail mail;
     struct wheel_timer queue_timer;
+    bool counts, failed; /* owner thread: an exchange to be counted when the lease ends */
+    uint64_t latency_us;
 
     /* the pool's own; written under the server's lock */
     bool opened;              /* the slot has a connection, counted as active */
@@ -155,9 +157,9 @@ void pool_opened(struct pool_lease *lease, struct pool_conn *conn, int fd, int64
  * it. */
 bool pool_cancel(struct pool_lease *lease, int64_t now_ms);
 
-/* What a finished exchange adds to the server's counters. */
-void pool_count_request(struct pool_server *server, bool error, uint64_t latency_us);
-/* The same of one that could not be sent: no connection came about. */
+/* What a finished exchange adds to the server's counters when its lease ends, which holds a slot. */
+void pool_count_request(struct pool_lease *lease, bool error, uint64_t latency_us);
+/* One that could not be sent: no connection came about. */
 void pool_count_unreachable(struct pool_server *server);
 void pool_count_retry(struct pool_server *server);
 

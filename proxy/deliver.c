@@ -28,6 +28,13 @@ static void append_detail(const struct request *request, struct appender *out)
     append_str(out, str_from(request->detail));
 }
 
+/* The route's word counted, not the origin's. */
+static void append_override(const struct cache_meta *meta, struct appender *out)
+{
+    if (weir_unlikely(meta->flags & CACHE_OVERRIDDEN))
+        append_lit(out, "; detail=override");
+}
+
 /* RFC 9211 §2.4: of what is stale, less than nothing. */
 static void append_stale_ttl(const struct request *request, struct appender *out)
 {
@@ -54,6 +61,7 @@ void deliver_extra(struct request *request, const struct cache_meta *meta, int64
     if (request->outcome == OUTCOME_HIT) {
         append_lit(out, "Cache-Status: weir; hit; ttl=");
         append_u64(out, (uint64_t)request->ttl_s);
+        append_override(meta, out);
         append_lit(out, "\r\n");
         return;
     }
@@ -75,7 +83,32 @@ void deliver_extra(struct request *request, const struct cache_meta *meta, int64
     if (request->collapsed)
         append_lit(out, "; collapsed");
     append_detail(request, out);
+    if (request->stored)
+        append_override(meta, out);
     append_lit(out, "\r\n");
     if (request->outcome == OUTCOME_LOCAL)
         http1_append_field(out, STR("X-Request-ID"), trace_ids(request).request_id);
+}
+
+bool deliver_filter_block(struct arena *arena, struct str block,
+                          bool (*is_kept)(struct str name, unsigned how), unsigned how, size_t room,
+                          struct appender *out)
+{
+    char *copy = arena_alloc(arena, block.len + room);
+
+    *out = appender_on(copy, block.len + room);
+    if (!copy)
+        return false;
+    for (const char *at = block.ptr, *end = block.ptr + block.len, *next; at < end; at = next) {
+        const char *line_end = memchr(at, '\n', (size_t)(end - at));
+        struct str line, name = str_of(at, 0);
+
+        next = line_end ? line_end + 1 : end;
+        line = str_of(at, (size_t)(next - at));
+        while (name.len < line.len && name.ptr[name.len] != ':')
+            name.len++;
+        if (is_kept(name, how))
+            append_str(out, line);
+    }
+    return true;
 }

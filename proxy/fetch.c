@@ -25,6 +25,7 @@ typedef enum fetch_state state_function(struct fetch *fetch);
 
 static void run(struct fetch *fetch);
 static void on_conn(struct net_conn *conn, enum net_event what);
+static enum fetch_state start_over(struct fetch *fetch, enum pool_close why);
 
 size_t fetch_bytes(const struct conf *conf)
 {
@@ -138,14 +139,21 @@ static void sent_whole(struct fetch *fetch)
 
 static enum fetch_state send_head(struct fetch *fetch)
 {
-    struct net_piece piece = {fetch->request_head.ptr, fetch->request_head.len, true};
+    struct str content = fetch->content ? content_bytes(fetch->content) : str_of(NULL, 0);
+    struct net_piece pieces[2] = {{fetch->request_head.ptr, fetch->request_head.len, true},
+                                  {content.ptr, content.len, true}};
+    unsigned count = content.len > 0 && !fetch->has_body ? 2 : 1;
 
     fetch->requested_ms = fetch->worker->loop.now_ms;
     fetch->requested_us =
         fetch_enter_phase(fetch, fetch->has_body ? PHASE_UPLOAD : PHASE_FIRST_BYTE);
-    if (net_conn_send(&fetch->conn, &piece, 1) == NET_SENT_FAILED)
+    if (net_conn_send(&fetch->conn, pieces, count) == NET_SENT_FAILED)
         return fetch_fail(fetch, loss(fetch));
     fetch->head_sent = true;
+    if (content.len > 0 && fetch->has_body) { /* the beginning; its client has the rest */
+        fetch_body(fetch, content);
+        content_release(&fetch->content);
+    }
     if (!fetch->has_body)
         sent_whole(fetch);
     else if (fetch->leader && !fetch->conn.queued)
@@ -301,6 +309,17 @@ static void invalidate(struct fetch *fetch)
     cache_purge(fetch->worker->cache, &key);
 }
 
+/* What a POST invalidates goes before its own response is stored, and does not count against that. */
+static void invalidate_before_storing(struct fetch *fetch)
+{
+    bool for_target = fetch_is_for_target(fetch);
+    bool undisturbed = for_target && cache_fill_is_undisturbed(fetch->fill);
+
+    invalidate(fetch);
+    if (undisturbed)
+        cache_fill_forgive_purges(fetch->fill);
+}
+
 /* The 304 is about another response than the stored one (RFC 9111 §4.3.4): asked again on the same
  * connection, without conditions. */
 static enum fetch_state ask_without_conditions(struct fetch *fetch)
@@ -314,11 +333,21 @@ static enum fetch_state ask_without_conditions(struct fetch *fetch)
     return FETCH_SEND;
 }
 
+/* An origin to which QUERY is not yet like GET answers Weir's own If-None-Match by 412 (RFC 9110
+ * §13.1.2), which says that the stored response is still good, and is nothing that its client could
+ * understand. As some of them mean it of every condition, it is asked again without. */
+static enum fetch_state ask_query_anew(struct fetch *fetch)
+{
+    cache_object_release(&fetch->stored);
+    fetch->request_head = fetch->plain_head;
+    return start_over(fetch, POOL_CLOSE_ERROR);
+}
+
 /* Reads the final head into the fill, or lets what is stored live on. */
 static enum fetch_state take_head(struct fetch *fetch)
 {
     note_connection(fetch);
-    invalidate(fetch);
+    invalidate_before_storing(fetch);
     fetch_set_deadline(fetch, fetch_timeouts(fetch)->between_bytes_ms, LOCAL_BETWEEN_BYTES_TIMEOUT);
     if (fetch->plain_head.ptr && fetch->head.status == 304) {
         switch (fetch_take_not_modified(fetch)) {
@@ -330,6 +359,8 @@ static enum fetch_state take_head(struct fetch *fetch)
             return fetch_fail(fetch, LOCAL_OVERLOADED);
         }
     }
+    if (fetch->stored && fetch->head.status == 412 && fetch->method == METHOD_QUERY)
+        return ask_query_anew(fetch);
     if (!fetch_publish_head(fetch))
         return fetch_fail(fetch, LOCAL_OVERLOADED);
     fetch->head_given = true;
@@ -424,7 +455,7 @@ static enum fetch_state complete(struct fetch *fetch)
         if (fetch->refresh && cache_fill_is_pass(fetch->fill))
             fetch_refresh_failed(fetch);
     }
-    pool_count_request(fetch->server, false, (uint64_t)(now_us - fetch->requested_us));
+    pool_count_request(&fetch->lease, false, (uint64_t)(now_us - fetch->requested_us));
     if (fetch->close_reason == POOL_CLOSE_ERROR)
         fetch->close_reason = POOL_CLOSE_ORIGIN_CLOSE;
     give_back(fetch, reusable);
@@ -450,6 +481,22 @@ static void end_lease(struct fetch *fetch, enum pool_close why)
     }
 }
 
+/* The request is sent anew, on a fresh connection. */
+static enum fetch_state start_over(struct fetch *fetch, enum pool_close why)
+{
+    fetch_clear_deadline(fetch);
+    end_lease(fetch, why);
+    fetch->want = POOL_WANT_FRESH;
+    fetch->failure = LOCAL_NONE;
+    fetch->why = NULL;
+    fetch->close_reason = POOL_CLOSE_ERROR;
+    fetch->head_sent = fetch->head_begun = false;
+    fetch->parsed_at = NULL;
+    fetch->input = str_of(NULL, 0);
+    http1_head_reset(&fetch->head);
+    return FETCH_LEASE;
+}
+
 static enum pool_close close_reason(const struct fetch *fetch)
 {
     if (fetch->failure == LOCAL_CLIENT_GONE && !fetch->tunnel_ended)
@@ -458,10 +505,10 @@ static enum pool_close close_reason(const struct fetch *fetch)
 }
 
 /* A server that could not be reached has failed too. */
-static void count_failure(const struct fetch *fetch, int64_t now_us)
+static void count_failure(struct fetch *fetch, int64_t now_us)
 {
     if (fetch->head_sent)
-        pool_count_request(fetch->server, true, (uint64_t)(now_us - fetch->requested_us));
+        pool_count_request(&fetch->lease, true, (uint64_t)(now_us - fetch->requested_us));
     else if (fetch->failure == LOCAL_CONNECT_FAILED || fetch->failure == LOCAL_CONNECT_TIMEOUT ||
              fetch->failure == LOCAL_NO_ADDRESS)
         pool_count_unreachable(fetch->server);
@@ -474,17 +521,9 @@ static enum fetch_state fail_or_retry(struct fetch *fetch)
 
     fetch_clear_deadline(fetch);
     if (may_retry(fetch)) {
-        end_lease(fetch, POOL_CLOSE_IDLE_DEATH);
         pool_count_retry(fetch->server);
         fetch->retries++;
-        fetch->want = POOL_WANT_FRESH;
-        fetch->failure = LOCAL_NONE;
-        fetch->why = NULL;
-        fetch->close_reason = POOL_CLOSE_ERROR;
-        fetch->head_sent = fetch->head_begun = false;
-        fetch->parsed_at = NULL;
-        http1_head_reset(&fetch->head);
-        return FETCH_LEASE;
+        return start_over(fetch, POOL_CLOSE_IDLE_DEATH);
     }
     row = local_row(fetch->failure);
     if (fetch->failure == LOCAL_CLIENT_GONE)
@@ -522,6 +561,7 @@ static enum fetch_state release(struct fetch *fetch)
         net_loop_withdraw(&fetch->worker->loop, &fetch->mail);
     cache_fill_end_writer(&fetch->fill);
     cache_object_release(&fetch->stored);
+    content_release(&fetch->content);
     fetch_release_variants(fetch);
     fetch->released = true;
     if (!fetch->grant_under_way)
@@ -716,12 +756,14 @@ static void set_up(struct fetch *fetch, struct worker *worker, const struct fetc
     fetch->server = pool_pick(worker->pool, fetch->upstream);
     fetch->route = order->request->route;
     fetch->directives = order->request->directives;
+    fetch->key_rules = order->request->key_rules;
     fetch->cacheable = order->cacheable;
     fetch->findable = order->findable;
     fetch->refresh = fetch->satisfied = order->refresh;
-    fetch->method = order->refresh ? METHOD_GET : head->method;
+    fetch->method = order->refresh && head->method == METHOD_HEAD ? METHOD_GET : head->method;
     fetch->upgrade = head->upgrade;
-    fetch->has_body = head->body != HTTP1_BODY_NONE &&
+    fetch->content = content_ref(order->request->content);
+    fetch->has_body = head->body != HTTP1_BODY_NONE && !content_is_whole(fetch->content) &&
                       !(head->body == HTTP1_BODY_LENGTH && head->content_length == 0);
     fetch->body_chunked = head->body == HTTP1_BODY_CHUNKED;
     fetch->replayable = !fetch->has_body && !head->upgrade &&

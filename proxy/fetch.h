@@ -24,6 +24,8 @@ struct fetch {
     struct http1_head asked; /* the leader's fields, kept for Vary; empty where nothing is stored */
     enum method method;
     bool cacheable, findable, upgrade, has_body, body_chunked, replayable;
+    const struct conf_route_key *key_rules; /* as the leader's */
+    struct content *content;                /* reference; sent behind the head, or NULL */
     bool refresh; /* nobody leads it, nobody need wait for it */
 
     /* machine */
@@ -110,6 +112,12 @@ bool fetch_publish_head(struct fetch *fetch);
  * method invalidates, is kept. False when memory is out. */
 bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request);
 bool fetch_note_invalidation(struct fetch *fetch, const struct request *request);
+/* Whether it is a POST whose response may answer GETs; and whether this response says so. */
+static inline bool fetch_is_for_target(const struct fetch *fetch)
+{
+    return !fetch->cacheable && fetch->findable;
+}
+bool fetch_describes_target(const struct fetch *fetch);
 void fetch_on_tunnel_end(void *owner, uint64_t to_client_bytes);
 
 /* ---- small helpers of both ---- */

@@ -42,7 +42,7 @@ bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request)
 static bool is_safe(enum method method)
 {
     return method == METHOD_GET || method == METHOD_HEAD || method == METHOD_OPTIONS ||
-           method == METHOD_TRACE;
+           method == METHOD_TRACE || method == METHOD_QUERY;
 }
 
 bool fetch_note_invalidation(struct fetch *fetch, const struct request *request)
@@ -57,20 +57,15 @@ bool fetch_note_invalidation(struct fetch *fetch, const struct request *request)
     return fetch->invalidates.ptr != NULL;
 }
 
-static enum policy_reason judge(struct fetch *fetch, enum method method, unsigned status,
-                                struct fields fields, struct cache_meta *meta)
+/* What the exchange says, and the rest, which is the same for all of a fetch. */
+static enum policy_reason judge(struct fetch *fetch, struct policy_exchange exchange,
+                                struct cache_meta *meta)
 {
-    struct policy_exchange exchange = {
-        .method = method,
-        .request = &fetch->directives,
-        .route = &fetch->route->cache,
-        .status = status,
-        .fields = fields,
-        .wall_now_s = worker_wall_s(),
-        .now_ms = fetch->worker->loop.now_ms,
-        .requested_ms = fetch->requested_ms,
-    };
-
+    exchange.describes_target = fetch_describes_target(fetch);
+    exchange.request = &fetch->directives;
+    exchange.route = &fetch->route->cache;
+    exchange.now_ms = fetch->worker->loop.now_ms;
+    exchange.requested_ms = fetch->requested_ms;
     return policy_judge(&exchange, meta);
 }
 
@@ -97,15 +92,13 @@ static void date_answer(struct fetch *fetch)
     };
 }
 
-/* The updated block as fields again, so that the rules can look at it; the answer's own Age, which is
- * never stored, counts too. */
+/* The updated block as fields again, so that the rules can look at it; what of the answer is never
+ * stored counts too. */
 static bool read_block(struct fetch *fetch, struct appender *block, struct http1_head *out)
 {
     struct http1_limits limits = {.head_bytes = block->cap, .fields = fetch->head.capacity};
-    const struct field *age = fields_first(http1_fields(&fetch->head), FIELD_AGE);
 
-    if (age)
-        http1_append_field(block, STR("Age"), field_value(age));
+    policy_append_unkept(http1_fields(&fetch->head), block);
     append_lit(block, "\r\n");
     out->list = arena_alloc(&fetch->arena, fetch->head.capacity * sizeof(*out->list));
     out->capacity = fetch->head.capacity;
@@ -137,7 +130,13 @@ static enum freshen update(struct fetch *fetch, struct cache_object *stored, enu
     updated = str_of(block.ptr, block.len);
     if (!read_block(fetch, &block, &read))
         return FRESHEN_OTHER;
-    reason = judge(fetch, METHOD_GET, old.status, http1_fields(&read), &meta);
+    reason = judge(fetch,
+                   (struct policy_exchange){.method = METHOD_GET,
+                                            .status = old.status,
+                                            .fields = http1_fields(&read),
+                                            .stored = &old,
+                                            .wall_now_s = worker_wall_s()},
+                   &meta);
     meta.status = old.status;
     meta.flags |= old.flags & CACHE_HAS_VARY;
     vary = appender_on(block.ptr + block.len, block.cap - block.len);
@@ -235,16 +234,24 @@ bool fetch_publish_head(struct fetch *fetch)
     const struct http1_head *head = &fetch->head;
     struct appender block = fetch_scratch(fetch), vary;
     struct cache_fill_head out = {.bodiless = head->body == HTTP1_BODY_NONE, .content_length = -1};
+    int64_t wall_s = worker_wall_s();
 
     if (fetch->method == METHOD_HEAD && fetch->cacheable && head->status == 200)
         take_head_answer(fetch);
-    out.reason = judge(fetch, fetch->method, head->status, http1_fields(head), &out.meta);
-    if (!fetch->cacheable)
+    out.reason = judge(fetch,
+                       (struct policy_exchange){.method = fetch->method,
+                                                .status = head->status,
+                                                .fields = http1_fields(head),
+                                                .wall_now_s = wall_s},
+                       &out.meta);
+    if (!fetch->cacheable && !fetch->findable)
         out.reason = POLICY_METHOD;
     out.now_ms = fetch->worker->loop.now_ms;
-    out.hit_for_miss_ms = fetch->route->cache.hit_for_miss_ms;
+    /* A part does not tell whether the whole would be stored: what is known of it ends in time. */
+    if (fetch->cacheable && out.reason != POLICY_PARTIAL)
+        out.hit_for_miss_ms = fetch->route->cache.hit_for_miss_ms;
     respect_stored(fetch, &out);
-    if (!forward_response_block(head, worker_wall_s(), &block))
+    if (!forward_response_block(head, wall_s, &block))
         return false;
     out.block = str_of(block.ptr, block.len);
     if (head->has_content_length)

@@ -23,7 +23,7 @@ const char *phase_name(enum fetch_phase phase)
     return names[phase];
 }
 
-/* ---- phases ---- */
+/* ---- phases: from one wake-up of the loop to another ---- */
 
 static void add_elapsed(const struct fetch *fetch, int64_t now_us, struct phases *to)
 {
@@ -33,7 +33,7 @@ static void add_elapsed(const struct fetch *fetch, int64_t now_us, struct phases
 
 int64_t fetch_enter_phase(struct fetch *fetch, enum fetch_phase phase)
 {
-    int64_t now_us = base_clock_mono_us();
+    int64_t now_us = fetch->worker->loop.now_us;
 
     add_elapsed(fetch, now_us, &fetch->phases);
     fetch->phase = phase;
@@ -64,7 +64,7 @@ void fetch_report(struct fetch *fetch)
     out = (struct fetch_report){
         .retries = fetch->retries, .address = fetch_address(fetch), .phases = fetch->phases};
     if (fetch->phase != PHASES) /* what it leaves before the end may be what was slow */
-        add_elapsed(fetch, base_clock_mono_us(), &out.phases);
+        add_elapsed(fetch, fetch->worker->loop.now_us, &out.phases);
     request_on_fetch_end(leader, &out);
 }
 

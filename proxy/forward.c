@@ -65,15 +65,15 @@ static bool is_replaced(const struct forward *forward, const struct field *f)
     case FIELD_TRACESTATE:
         return !trace_is_continued(forward->request);
     case FIELD_EXPECT:
-        return head->body == HTTP1_BODY_NONE;
+        return head->body == HTTP1_BODY_NONE || forward->request->content;
     case FIELD_TRAILER:
-        return head->body != HTTP1_BODY_CHUNKED;
+        return head->body != HTTP1_BODY_CHUNKED || content_is_whole(forward->request->content);
     case FIELD_IF_NONE_MATCH:
     case FIELD_IF_MODIFIED_SINCE:
+        return forward->cacheable; /* Weir answers conditions itself */
     case FIELD_IF_RANGE:
-    case FIELD_RANGE:
-        return forward
-            ->cacheable; /* the whole response is asked for: Weir answers conditions itself */
+    case FIELD_RANGE: /* what may be stored is asked for whole */
+        return forward->cacheable && !forward->request->range_forwarded;
     default:
         return field_is_hop_by_hop((enum field_id)f->id);
     }
@@ -154,9 +154,15 @@ static void append_connection(const struct http1_head *head, struct appender *ou
     }
 }
 
-static void append_framing(const struct http1_head *head, struct appender *out)
+static void append_framing(const struct request *request, struct appender *out)
 {
-    if (head->body == HTTP1_BODY_CHUNKED) {
+    const struct http1_head *head = request->head;
+
+    if (content_is_whole(request->content) && head->body != HTTP1_BODY_NONE) {
+        append_lit(out, "Content-Length: ");
+        append_u64(out, content_bytes(request->content).len);
+        append_lit(out, "\r\n");
+    } else if (head->body == HTTP1_BODY_CHUNKED) {
         append_lit(out, "Transfer-Encoding: chunked\r\n");
     } else if (head->has_content_length) {
         append_lit(out, "Content-Length: ");
@@ -193,7 +199,8 @@ struct str forward_request(struct forward *forward, struct arena *arena)
 
     if (!bytes)
         return str_of(NULL, 0);
-    append_str(&out, forward->refresh ? STR("GET") : head->method_name);
+    append_str(&out,
+               forward->refresh && head->method == METHOD_HEAD ? STR("GET") : head->method_name);
     append_lit(&out, " ");
     if (!str_equal(forward->request->target_sent, STR("*")))
         append_str(&out, str_from(forward->upstream->path_prefix));
@@ -217,7 +224,7 @@ struct str forward_request(struct forward *forward, struct arena *arena)
     else if (forward->variants_count > 0)
         append_variants(forward, &out);
     append_connection(head, &out);
-    append_framing(head, &out);
+    append_framing(forward->request, &out);
     append_lit(&out, "\r\n");
     weir_assert(!out.overflow);
     return str_of(out.ptr, out.len);

@@ -336,7 +336,7 @@ static void refuse(struct session *session, unsigned status, const char *detail,
     session->close_after = true;
     request_start_local(&session->exchange->request, session->worker, &session->sink,
                         &session->exchange->head, &client, status, detail, text,
-                        base_clock_mono_us());
+                        session->worker->loop.now_us);
     if (session->exchange == exchange)
         http1_head_reset(&exchange->head); /* the answer waits, the buffer does not */
 }
@@ -400,7 +400,7 @@ static bool start_request(struct session *session, const char *from, size_t len)
         return false;
     become_busy(session);
     request_start(&exchange->request, session->worker, &session->sink, &exchange->head, &client,
-                  base_clock_mono_us());
+                  session->worker->loop.now_us);
     if (weir_likely(session->exchange != exchange))
         return session->phase == IDLE;
     if (!keep_head(exchange, from, len)) {
@@ -586,7 +586,8 @@ static void pass_on(struct session *session, struct str bytes)
 {
     struct exchange *exchange = session->exchange;
 
-    if (request_body(&exchange->request, bytes) == NET_SENT_QUEUED && session->exchange == exchange)
+    if (request_body(&exchange->request, bytes) == NET_SENT_QUEUED &&
+        session->exchange == exchange && !request_wants_body(&exchange->request))
         exchange->body_blocked = true;
 }
 
@@ -693,8 +694,14 @@ static void read_body(struct session *session)
         if (len < NET_READ_BUFFER)
             n = net_conn_recv(&session->conn, loop->read_buffer + len, NET_READ_BUFFER - len);
         len += n > 0 ? (size_t)n : 0;
+        session->serving = true;
         used = take_body(session, loop->read_buffer, len);
+        session->serving = false;
         hold_rest(session, loop->read_buffer + used, len - used);
+        if (session->phase == IDLE) { /* its content was all that the request waited for */
+            post_mail(session);
+            return;
+        }
         if ((n == 0 || n == NET_BROKEN) && still_reading(session, exchange)) {
             destroy(session, true); /* it stopped sending inside of the body */
             return;

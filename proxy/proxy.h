@@ -163,6 +163,7 @@ struct request_client {
 
 #define REQUEST_STATES(X)                                                                          \
     X(ROUTE, "which route: none answers 404")                                                      \
+    X(AWAIT_CONTENT, "the content of a QUERY, which is part of its key")                           \
     X(LOOKUP, "hit, join a fill, lead a fetch, or pass")                                           \
     X(FETCH, "start a fetch of its own: a pass")                                                   \
     X(AWAIT_HEAD, "the fill's response head")                                                      \
@@ -196,8 +197,10 @@ struct request {
     enum request_state state;
     bool running;
     const struct conf_route *route;
+    const struct conf_route_key *key_rules; /* of the route that a GET of the target takes */
     struct policy_request directives;
-    struct str target_sent; /* what the origin gets; in the arena or the head */
+    struct str target_sent;  /* what the origin gets; in the arena or the head */
+    struct content *content; /* reference; of a QUERY that is to be looked up, else NULL */
     struct arena arena;
 
     /* source of the response: an object, or a fill through the reader */
@@ -215,10 +218,12 @@ struct request {
     const char *detail;
     unsigned status;
     bool head_sent, bodiless, not_modified, whole_sent;
-    uint64_t offset;     /* body bytes handed to the sink and taken */
-    uint64_t in_flight;  /* body bytes handed to the sink, not yet taken */
-    uint64_t sent_bytes; /* of body, for the log */
-    bool alone;          /* has been sent to the origin by itself: not joined again */
+    bool range_forwarded; /* the origin was asked for what Range says: its answer is the answer */
+    struct range_plan *ranges; /* of a 206 or 416 that Weir makes, in the arena; else NULL */
+    uint64_t offset;           /* body bytes of the response handed to the sink and taken */
+    uint64_t in_flight;        /* body bytes handed to the sink, not yet taken */
+    uint64_t sent_bytes;       /* of body, for the log */
+    bool alone;                /* has been sent to the origin by itself: not joined again */
     bool client_gone;
     bool blocked; /* the sink has not taken in_flight yet */
     bool tunnel_ended;
@@ -254,7 +259,7 @@ void request_writable(struct request *request);
  * called. */
 void request_abandon(struct request *request, uint64_t untaken);
 /* The request's body: bytes in order, as the fetch takes them. QUEUED: taken, but send no more
- * until want_body(). */
+ * until request_wants_body(), or want_body(). The request may have ended after these. */
 enum net_sent request_body(struct request *request, struct str bytes);
 /* Its end, with trailer field lines that may be forwarded. */
 enum net_sent request_body_end(struct request *request, struct str trailers);
@@ -284,6 +289,23 @@ struct fetch_report {
 void request_on_fetch_end(struct request *request, const struct fetch_report *report);
 void request_on_want_body(struct request *request);
 
+/* ==== Contents of requests that are needed before the lookup (content.c) ==== */
+
+struct content;
+/* Of at most `most` bytes, to be looked up by; one reference. NULL when memory is out. */
+struct content *content_new(struct cache *cache, uint64_t most);
+struct content *content_ref(struct content *content);
+/* Leaves NULL. */
+void content_release(struct content **content);
+/* False when memory is out. */
+bool content_add(struct content *content, struct str bytes);
+/* It has more than `most`: what there is of it is the beginning of a body. */
+bool content_is_too_large(const struct content *content);
+void content_end(struct content *content);
+/* Its end has come. False for NULL. */
+bool content_is_whole(const struct content *content);
+/* Stable while it is whole. */
+struct str content_bytes(const struct content *content);
 /* What is looked up for it; valid until the worker's scratch is used again. */
 void request_make_query(const struct request *request, struct cache_query *query);
 
@@ -306,6 +328,26 @@ enum stale_given {
 /* Age, Cache-Status; in Weir's own answers X-Request-ID. */
 void deliver_extra(struct request *request, const struct cache_meta *meta, int64_t now_ms,
                    struct appender *out);
+
+/* A copy in the arena of the lines of a field block whose names are kept, with `room` bytes behind
+ * them. False when memory is out. */
+bool deliver_filter_block(struct arena *arena, struct str block,
+                          bool (*is_kept)(struct str name, unsigned how), unsigned how, size_t room,
+                          struct appender *out);
+
+/* ==== Ranges: 206 and 416 (range.c) ==== */
+
+/* Makes of a 200's head that of a 206 or 416, and request->ranges, where the request's Range asks
+ * for it. False when memory is out. */
+bool range_prepare(struct request *request, const struct policy_selected *selected,
+                   struct response_head *head);
+/* What comes next of the response, as far as it is there; at most `max` pieces, stable until the
+ * request ends. */
+unsigned range_pieces(struct request *request, struct iovec *pieces, unsigned max);
+/* Of the response's content. */
+uint64_t range_length(const struct range_plan *plan);
+/* Of the selected response's body: what lies before is no longer needed. */
+uint64_t range_next_byte(const struct request *request);
 
 /* ==== Names of a request in logs and at the origin (trace.c) ==== */
 
@@ -358,11 +400,13 @@ struct fetch_order {
     struct request *request;     /* the leader, on this worker */
     struct cache_fill *fill;     /* consumed */
     struct cache_object *stored; /* to be validated: consumed; or NULL */
-    const struct cache_key *key; /* of what it asks for, where it was looked up; copied */
-    bool findable;               /* the fill is: it is for others too */
+    /* Of what it asks for, where it was looked up, or of what its response may be stored as; copied. */
+    const struct cache_key *key;
+    bool
+        findable; /* the response may be stored as that, and others may find the fill, unless it is a POST's */
     bool cacheable; /* looked up: conditions and ranges of the client are not forwarded */
     bool vary_miss; /* only other variants are stored: they are asked about */
-    bool refresh;   /* a GET that nobody leads: the request is only what it is made like */
+    bool refresh; /* nobody leads it: the request is only what it is made like, and GET for HEAD */
 };
 
 /* Starts a fetch; it tells its leader through request_on_*, and everyone through the fill. False
@@ -390,7 +434,7 @@ struct forward {
     const struct conf_upstream *upstream;
     const struct conf_server *server;
     bool cacheable;
-    bool refresh;                         /* a GET, whatever the request is */
+    bool refresh;                         /* GET, where the request is a HEAD */
     struct cache_object *stored;          /* adds If-None-Match, If-Modified-Since; or NULL */
     struct cache_object *const *variants; /* add If-None-Match */
     unsigned variants_count;

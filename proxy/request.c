@@ -1,7 +1,8 @@
 /*
  * The request machine: one exchange with a client, from a complete head to its log line.
  *
- *   ROUTE -> LOOKUP -+-hit------------------------------> DELIVER <-> AWAIT_CLIENT
+ *   ROUTE -> [AWAIT_CONTENT] ->
+ *            LOOKUP -+-hit------------------------------> DELIVER <-> AWAIT_CLIENT
  *                    +-join------> AWAIT_HEAD -> DELIVER <-> AWAIT_BODY        \
  *                    +-lead, pass-> FETCH -> AWAIT_HEAD ...                      FINISH
  *                                                     \-> TUNNEL (101) --------/
@@ -137,7 +138,7 @@ static void leave_source(struct request *request)
     wheel_cancel(&request->worker->loop.wheel, &request->wait_deadline);
 }
 
-/* ---- ROUTE ---- */
+/* ---- ROUTE, AWAIT_CONTENT ---- */
 
 /* Max-Forwards: 0 makes Weir the one that answers OPTIONS and TRACE (RFC 9110 §7.6.2). */
 static bool ends_here(const struct request *request)
@@ -150,6 +151,53 @@ static bool ends_here(const struct request *request)
         return false;
     f = fields_next(http1_fields(request->head), STR("Max-Forwards"), &at);
     return f && str_to_u64(field_value(f), UINT32_MAX, &left) && left == 0;
+}
+
+/* A QUERY's content is part of its key, so it has to come first; the client that would wait for a
+ * word of the origin's gets Weir's (RFC 9110 §10.1.1). What is announced as too large passes by. */
+static enum request_state begin_content(struct request *request)
+{
+    const struct http1_head *head = request->head;
+    const struct conf_route_cache *cache = &request->route->cache;
+    bool empty = head->body == HTTP1_BODY_NONE ||
+                 (head->body == HTTP1_BODY_LENGTH && head->content_length == 0);
+
+    if (!cache->enabled || cache->query_body == 0 || head->upgrade)
+        return REQUEST_LOOKUP;
+    if (head->body == HTTP1_BODY_LENGTH && head->content_length > cache->query_body)
+        return REQUEST_LOOKUP;
+    request->content = content_new(request->worker->cache, cache->query_body);
+    if (!request->content)
+        return answer_local(request, LOCAL_OVERLOADED);
+    if (empty) {
+        content_end(request->content);
+        return REQUEST_LOOKUP;
+    }
+    if (head->expect_continue)
+        request->sink->ops->interim(request->sink, 100, str_of(NULL, 0));
+    return REQUEST_AWAIT_CONTENT;
+}
+
+static enum request_state await_content(struct request *request)
+{
+    bool complete = content_is_whole(request->content) || content_is_too_large(request->content);
+
+    return complete ? REQUEST_LOOKUP : REQUEST_WAIT;
+}
+
+/* What an unsafe request invalidates, and what a POST's answer is stored as, is found by GETs, which
+ * may take another route. */
+static enum request_state route_as_get(struct request *request)
+{
+    const struct http1_head *head = request->head;
+    struct str unused;
+    const struct conf_route *route =
+        route_match(request->worker->conf, METHOD_GET, STR("GET"), head->authority,
+                    head->path_query, &request->arena, &unused);
+
+    if (route)
+        request->key_rules = &route->cache.key;
+    return REQUEST_LOOKUP;
 }
 
 static enum request_state route(struct request *request)
@@ -166,7 +214,12 @@ static enum request_state route(struct request *request)
     if (weir_unlikely(ends_here(request)))
         return answer_local(request, LOCAL_MAX_FORWARDS);
     cell_add(&request->worker->stats.routes[request->route->index].requests, 1);
-    return REQUEST_LOOKUP;
+    request->key_rules = &request->route->cache.key;
+    if (weir_likely(is_get_or_head(request)))
+        return REQUEST_LOOKUP;
+    if (head->method == METHOD_QUERY)
+        return begin_content(request);
+    return route_as_get(request);
 }
 
 /* ---- LOOKUP ---- */
@@ -189,20 +242,39 @@ static bool names_fields(struct fields fields)
     return false;
 }
 
+/* Some origins would be asked for another method or URL than the key has. */
+static bool means_something_else(const struct request *request)
+{
+    return weir_unlikely(request->directives.overrides) &&
+           !policy_override_is_keyed(http1_fields(request->head), request->key_rules);
+}
+
 /* What makes a request pass the cache by, as Cache-Status's fwd; NULL when it is to be looked up.
  */
-static const char *passes_by(const struct request *request)
+static const char *passes_by(struct request *request)
 {
     const struct http1_head *head = request->head;
     struct fields fields = http1_fields(head);
+    bool has_content = content_is_whole(request->content);
 
     if (!request->route->cache.enabled)
         return "bypass";
-    if (!is_get_or_head(request))
+    if (!is_get_or_head(request) && !has_content) {
+        if (head->method == METHOD_QUERY && request->route->cache.query_body > 0)
+            request->detail = "query-body";
         return "method";
-    if (head->body != HTTP1_BODY_NONE || head->upgrade || names_fields(fields) ||
+    }
+    if ((head->body != HTTP1_BODY_NONE && !has_content) || head->upgrade || names_fields(fields) ||
         fields_first(fields, FIELD_IF_MATCH) || fields_first(fields, FIELD_IF_UNMODIFIED_SINCE))
         return "request";
+    if (means_something_else(request)) {
+        request->detail = "override";
+        return "request";
+    }
+    if (weir_unlikely(request->route->cache.bypass.any)) {
+        request->detail = policy_bypass(fields, &request->route->cache.bypass);
+        return request->detail ? "bypass" : NULL;
+    }
     return NULL;
 }
 
@@ -210,8 +282,15 @@ void request_write_key(const struct request *request, struct appender *out)
 {
     const struct http1_head *head = request->head;
 
+    const struct conf_route_key *rules = request->key_rules;
+
     cache_key_write(out, head->scheme.len ? head->scheme : request->scheme, head->authority,
-                    head->path_query);
+                    head->path_query, rules);
+    if (weir_unlikely(rules->any))
+        cache_key_add_fields(out, http1_fields(head), rules);
+    if (weir_unlikely(content_is_whole(request->content)))
+        cache_key_add_content(out, request->worker->cache, http1_fields(head),
+                              content_bytes(request->content));
     weir_assert(!out->overflow);
 }
 
@@ -248,6 +327,17 @@ static enum request_state lead(struct request *request, struct fetch_order *orde
     return REQUEST_AWAIT_HEAD;
 }
 
+/* What is not going to be stored need not be fetched whole: the client's Range goes on as it is,
+ * but for one with conditions, which Weir answers itself before it (RFC 9110 §13.2.2). */
+static bool forwards_range(const struct request *request)
+{
+    struct fields fields = http1_fields(request->head);
+
+    return request->directives.range && request->head->method == METHOD_GET &&
+           !fields_first(fields, FIELD_IF_NONE_MATCH) &&
+           !fields_first(fields, FIELD_IF_MODIFIED_SINCE);
+}
+
 /* Alone at the origin: nobody else reads this, and it is not stored. What a HEAD is told may be news
  * of what is (RFC 9111 §4.3.5). */
 static enum request_state fetch_alone(struct request *request)
@@ -260,6 +350,7 @@ static enum request_state fetch_alone(struct request *request)
         return answer_local(request, LOCAL_OVERLOADED);
     request->alone = true;
     request->collapsed = false;
+    request->range_forwarded = forwards_range(request);
     if (request->head->method == METHOD_HEAD && request->outcome != OUTCOME_PASS) {
         request_make_query(request, &query);
         order.key = &query.key;
@@ -341,6 +432,7 @@ static enum request_state lookup(struct request *request)
         return hit(request, &query, &found);
     case CACHE_LEAD:
         request->forward = why_forwarded(&found);
+        request->range_forwarded = found.hit_for_miss && !found.object && forwards_range(request);
         return lead(request, &(struct fetch_order){.fill = found.fill,
                                                    .stored = found.object,
                                                    .key = &query.key,
@@ -358,9 +450,34 @@ static enum request_state lookup(struct request *request)
     return REQUEST_FINISH;
 }
 
+/* RFC 9110 §9.3.3: what a POST is answered may be good for GETs of its target. */
+static bool may_answer_gets(const struct request *request)
+{
+    const struct conf_route_cache *cache = &request->route->cache;
+    struct fields fields = http1_fields(request->head);
+
+    return request->head->method == METHOD_POST && cache->enabled && !request->head->upgrade &&
+           !names_fields(fields) && !means_something_else(request) &&
+           !policy_bypass(fields, &cache->bypass);
+}
+
+/* Alone at the origin, too; but what is answered may be stored as the target's. */
+static enum request_state fetch_for_target(struct request *request)
+{
+    struct cache_query query;
+    struct cache_fill *fill;
+
+    request_make_query(request, &query);
+    fill = cache_fill_apart(request->worker->cache, &query.key);
+    if (!fill)
+        return answer_local(request, LOCAL_OVERLOADED);
+    request->alone = true;
+    return lead(request, &(struct fetch_order){.fill = fill, .key = &query.key, .findable = true});
+}
+
 static enum request_state start_fetch(struct request *request)
 {
-    return fetch_alone(request);
+    return may_answer_gets(request) ? fetch_for_target(request) : fetch_alone(request);
 }
 
 /* ---- AWAIT_HEAD ---- */
@@ -458,27 +575,19 @@ static enum request_state await_head(struct request *request)
 
 /* A 304's field lines: what the 200 would have had, less what describes content (RFC 9110 §15.4.5).
  */
+static bool is_kept_in_304(struct str name, unsigned how)
+{
+    (void)how;
+    return name.len <= 8 || !str_equal_nocase(str_of(name.ptr, 8), STR("content-")) ||
+           str_equal_nocase(name, STR("content-location"));
+}
+
 static struct str not_modified_block(struct request *request, struct str block)
 {
     struct appender out;
-    char *copy = arena_alloc(&request->arena, block.len + 1);
 
-    if (!copy)
+    if (!deliver_filter_block(&request->arena, block, is_kept_in_304, 0, 1, &out))
         return str_of(NULL, 0);
-    out = appender_on(copy, block.len + 1);
-    for (const char *at = block.ptr, *end = block.ptr + block.len, *next; at < end; at = next) {
-        const char *line_end = memchr(at, '\n', (size_t)(end - at));
-        struct str line, name = str_of(at, 0);
-
-        next = line_end ? line_end + 1 : end;
-        line = str_of(at, (size_t)(next - at));
-        while (name.len < line.len && name.ptr[name.len] != ':')
-            name.len++;
-        if (name.len > 8 && str_equal_nocase(str_of(name.ptr, 8), STR("content-")) &&
-            !str_equal_nocase(name, STR("content-location")))
-            continue;
-        append_str(&out, line);
-    }
     return str_of(out.ptr, out.len);
 }
 
@@ -521,12 +630,35 @@ static void look_at_fill(struct request *request, struct source *source)
     }
 }
 
+/* Of what passes by the origin has decided; Weir's own answers know no conditions. */
+static bool is_selected_here(const struct request *request)
+{
+    return request->outcome != OUTCOME_PASS && request->outcome != OUTCOME_LOCAL;
+}
+
 static bool answered_by_304(const struct request *request, const struct source *source)
 {
-    return request->outcome != OUTCOME_PASS && request->outcome != OUTCOME_LOCAL &&
-           source->meta.status == 200 &&
+    return is_selected_here(request) && source->meta.status == 200 &&
            policy_not_modified(http1_fields(request->head), request->head->method,
                                source->meta.status, source->block, worker_wall_s());
+}
+
+/* A range of what arrives without a length cannot be told before it is whole (RFC 9110 §14.4): then
+ * the client is sent all of it. False when memory is out. */
+static bool apply_range(struct request *request, const struct source *source,
+                        struct response_head *head)
+{
+    struct policy_selected selected = {
+        .status = source->meta.status,
+        .block = source->block,
+        .length = source->content_length >= 0 ? (uint64_t)source->content_length : source->length,
+        .arriving = !request->object,
+    };
+
+    if (!is_selected_here(request) || request->range_forwarded || source->bodiless ||
+        (source->content_length < 0 && !source->complete))
+        return true;
+    return range_prepare(request, &selected, head);
 }
 
 /* Fills in the head of the response; false when memory is out. */
@@ -546,6 +678,8 @@ static bool prepare_head(struct request *request, const struct source *source,
         head->block = not_modified_block(request, source->block);
         if (!head->block.ptr)
             return false;
+    } else if (weir_unlikely(request->directives.range) && !apply_range(request, source, head)) {
+        return false;
     }
     if (request->outcome == OUTCOME_HIT)
         request->ttl_s = (int64_t)source->meta.lifetime_s -
@@ -576,8 +710,31 @@ static enum request_state sent(struct request *request, enum net_sent how, uint6
         return REQUEST_FINISH;
     if (request->object)
         return REQUEST_DELIVER;
-    cache_reader_take(&request->reader, request->offset);
+    if (!request->ranges)
+        cache_reader_take(&request->reader, request->offset);
     return REQUEST_AWAIT_BODY;
+}
+
+/* What comes next of the body into `part`; returns how many bytes. */
+static uint64_t take_body(struct request *request, const struct source *source,
+                          struct iovec pieces[BODY_PIECES], struct response_part *part)
+{
+    uint64_t bytes = 0;
+
+    part->body_count =
+        weir_unlikely(request->ranges != NULL) ? range_pieces(request, pieces, BODY_PIECES)
+        : request->object
+            ? cache_object_pieces(request->object, request->offset, pieces, BODY_PIECES)
+            : cache_reader_pieces(&request->reader, request->offset, pieces, BODY_PIECES);
+    for (unsigned i = 0; i < part->body_count; i++)
+        bytes += pieces[i].iov_len;
+    if (weir_unlikely(request->ranges != NULL)) {
+        part->end = request->offset + bytes == range_length(request->ranges);
+        return bytes;
+    }
+    part->end = source->complete && request->offset + bytes == source->length;
+    part->trailers = source->trailers;
+    return bytes;
 }
 
 static enum request_state deliver(struct request *request)
@@ -602,18 +759,10 @@ static enum request_state deliver(struct request *request)
         part.head = &head;
         request->head_sent = true;
     }
-    if (request->bodiless) {
+    if (request->bodiless)
         part.end = true;
-    } else {
-        part.body_count =
-            request->object
-                ? cache_object_pieces(request->object, request->offset, pieces, BODY_PIECES)
-                : cache_reader_pieces(&request->reader, request->offset, pieces, BODY_PIECES);
-        for (unsigned i = 0; i < part.body_count; i++)
-            bytes += pieces[i].iov_len;
-        part.end = source.complete && request->offset + bytes == source.length;
-        part.trailers = source.trailers;
-    }
+    else
+        bytes = take_body(request, &source, pieces, &part);
     if (!part.head && bytes == 0 && !part.end)
         return REQUEST_AWAIT_BODY;
     return sent(request, request->sink->ops->send(request->sink, &part), bytes, part.end);
@@ -622,10 +771,13 @@ static enum request_state deliver(struct request *request)
 static enum request_state await_body(struct request *request)
 {
     struct cache_view view;
+    uint64_t next = request->ranges ? range_next_byte(request) : request->offset;
 
     do {
         cache_reader_view(&request->reader, &view);
-        if (view.filled > request->offset || view.phase == CACHE_FILL_COMPLETE)
+        if (request->ranges) /* what lies before them is passed over */
+            cache_reader_take(&request->reader, next < view.filled ? next : view.filled);
+        if (view.filled > next || view.phase == CACHE_FILL_COMPLETE)
             return REQUEST_DELIVER;
         if (view.phase == CACHE_FILL_ABORTED) {
             request->detail = view.abort_detail; /* for the log: the head is out */
@@ -707,6 +859,7 @@ static enum request_state finish(struct request *request)
     if (request->sink)
         request->sink->ops->done(request->sink, cut);
     cache_object_release(&request->object);
+    content_release(&request->content);
     release(request);
     return REQUEST_DONE;
 }
@@ -714,15 +867,11 @@ static enum request_state finish(struct request *request)
 /* ---- the machine ---- */
 
 static state_function *const states[] = {
-    [REQUEST_ROUTE] = route,
-    [REQUEST_LOOKUP] = lookup,
-    [REQUEST_FETCH] = start_fetch,
-    [REQUEST_AWAIT_HEAD] = await_head,
-    [REQUEST_DELIVER] = deliver,
-    [REQUEST_AWAIT_BODY] = await_body,
-    [REQUEST_AWAIT_CLIENT] = await_client,
-    [REQUEST_TUNNEL] = tunnel,
-    [REQUEST_FINISH] = finish,
+    [REQUEST_ROUTE] = route,           [REQUEST_AWAIT_CONTENT] = await_content,
+    [REQUEST_LOOKUP] = lookup,         [REQUEST_FETCH] = start_fetch,
+    [REQUEST_AWAIT_HEAD] = await_head, [REQUEST_DELIVER] = deliver,
+    [REQUEST_AWAIT_BODY] = await_body, [REQUEST_AWAIT_CLIENT] = await_client,
+    [REQUEST_TUNNEL] = tunnel,         [REQUEST_FINISH] = finish,
 };
 
 static void run(struct request *request)
@@ -866,16 +1015,34 @@ void request_abandon(struct request *request, uint64_t untaken)
 
 bool request_wants_body(const struct request *request)
 {
-    return request->fetch && fetch_wants_body(request->fetch);
+    return request->state == REQUEST_AWAIT_CONTENT ||
+           (request->fetch && fetch_wants_body(request->fetch));
+}
+
+/* The request may have ended behind this. */
+static enum net_sent take_content(struct request *request, struct str bytes)
+{
+    if (!content_add(request->content, bytes))
+        divert(request, answer_local(request, LOCAL_OVERLOADED));
+    else
+        run(request);
+    return NET_SENT_QUEUED;
 }
 
 enum net_sent request_body(struct request *request, struct str bytes)
 {
+    if (weir_unlikely(request->state == REQUEST_AWAIT_CONTENT))
+        return take_content(request, bytes);
     return request->fetch ? fetch_body(request->fetch, bytes) : NET_SENT_ALL;
 }
 
 enum net_sent request_body_end(struct request *request, struct str trailers)
 {
+    if (weir_unlikely(request->state == REQUEST_AWAIT_CONTENT)) {
+        content_end(request->content); /* trailers may be dropped (RFC 9110 §6.5.1) */
+        run(request);
+        return NET_SENT_ALL;
+    }
     return request->fetch ? fetch_body_end(request->fetch, trailers) : NET_SENT_ALL;
 }
 

@@ -148,7 +148,7 @@ void worker_init(struct worker *worker, struct weir *weir, unsigned index)
     worker->drain_mail.deliver = drain;
     worker->pen = access_log_pen(weir->access_log, index);
     worker->log_from_us = access_log_from_us(weir->access_log);
-    net_loop_init(&worker->loop, worker_mono_ms);
+    net_loop_init(&worker->loop, base_clock_mono_us);
 }
 
 void *worker_main(void *arg)

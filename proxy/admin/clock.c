@@ -1,6 +1,8 @@
 /*
- * POST /test/clock?advance_ms=N: moves the process's clocks, for tests; ?wall_ms=N or -N: the wall's
- * alone, as if someone had set it. Only there with `--test-clock`.
+ * POST /test/clock?advance_ms=N moves the process's clocks, for tests; ?hold_ms=N does the same and
+ * stops them there, at a whole second: from then on only such requests move them; ?wall_ms=N or -N
+ * moves the wall's alone, as if someone had set it. Only there with `--test-clock`. The answer has
+ * the wall's time.
  *
  * Called by admin.c on the main thread. One message goes to each worker, which looks at its clock
  * and counts down; the last one wakes the main thread through an eventfd. Then the sweeps of the
@@ -9,6 +11,7 @@
  */
 #include "proxy/admin/admin.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -48,14 +51,17 @@ static void on_all_seen(evutil_socket_t fd, short what, void *arg)
     struct admin_clock *clock = arg;
     int64_t now_ms = base_clock_mono_us() / 1000;
     uint64_t count;
+    char text[64];
 
     (void)what;
     if (read(fd, &count, sizeof(count)) != sizeof(count))
         return;
     pool_sweep(clock->weir->pool, now_ms);
     cache_sweep(clock->weir->cache, SWEEP_WHOLE, now_ms);
-    if (clock->pending)
-        admin_reply(weir_take(&clock->pending), 200, ADMIN_JSON, "{}\n");
+    if (!clock->pending)
+        return;
+    snprintf(text, sizeof(text), "{\"wall_ms\": %lld}\n", (long long)base_clock_wall_us() / 1000);
+    admin_reply(weir_take(&clock->pending), 200, ADMIN_JSON, text);
 }
 
 struct admin_clock *admin_clock_new(struct weir *weir)
@@ -92,17 +98,20 @@ void admin_clock_advance(struct admin *admin, struct evhttp_request *req)
     struct admin_clock *clock = admin->clock;
     struct weir *weir = admin->weir;
     const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(req)), *why;
-    char *text = admin_only_parameter(query, "advance_ms", &why);
-    char *wall = text ? NULL : admin_only_parameter(query, "wall_ms", &why);
-    bool back = wall && *wall == '-';
+    char *advance = admin_only_parameter(query, "advance_ms", &why);
+    char *hold = admin_only_parameter(query, "hold_ms", &why);
+    char *wall = admin_only_parameter(query, "wall_ms", &why);
+    bool back = wall && *wall == '-', holds = hold != NULL, steps = wall != NULL;
+    const char *text = advance ? advance : hold ? hold : wall ? wall + back : NULL;
     uint64_t ms = 0;
-    bool good = (text || wall) && str_to_u64(str_from(text ? text : wall + back), MOST_MS, &ms);
-    bool step = wall != NULL;
+    bool good = text && str_to_u64(str_from(text), MOST_MS, &ms);
 
-    free(text);
+    free(advance);
+    free(hold);
     free(wall);
     if (!good) {
-        admin_reply_error(req, 400, "send POST /test/clock?advance_ms=N, or ?wall_ms=N or -N");
+        admin_reply_error(req, 400,
+                          "send POST /test/clock?advance_ms=N, or ?hold_ms=N, or ?wall_ms=N or -N");
         return;
     }
     if (clock->pending || atomic_load(&clock->left) > 0 ||
@@ -111,10 +120,12 @@ void admin_clock_advance(struct admin *admin, struct evhttp_request *req)
                           "the clock is being moved already, or weir is not running; try again");
         return;
     }
-    if (step)
+    if (steps)
         base_clock_step_wall(back ? -(int64_t)ms : (int64_t)ms);
     else
         base_clock_advance((int64_t)ms);
+    if (holds)
+        base_clock_hold();
     clock->pending = req;
     atomic_store(&clock->left, weir->workers_count);
     for (unsigned i = 0; i < weir->workers_count; i++) {

@@ -9,13 +9,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A key is never longer than its URL but for a slash. */
-static bool purge_url(struct cache *cache, const char *url, unsigned *purged)
+/* The key of a GET for the URL: by the rules of the route that it would take. */
+static bool write_key(const struct conf *conf, const char *url, struct appender *out)
 {
+    const struct conf_route *route;
+    struct cache_url parts;
+    struct arena arena;
+    struct str rest;
+
+    if (!cache_url_split(str_from(url), &parts))
+        return false;
+    arena_init(&arena, 1024);
+    route = route_match(conf, METHOD_GET, STR("GET"), parts.authority, parts.target, &arena, &rest);
+    arena_destroy(&arena);
+    cache_key_write(out, parts.scheme, parts.authority, parts.target,
+                    route ? &route->cache.key : NULL);
+    return !out->overflow;
+}
+
+/* A key is never longer than its URL but for a slash. */
+static bool purge_url(const struct weir *weir, const char *url, unsigned *purged)
+{
+    struct cache *cache = weir->cache;
     size_t room = strlen(url) + 2;
     char *text = malloc(room);
     struct appender out = appender_on(text, text ? room : 0);
-    bool good = text && cache_key_from_url(str_from(url), &out);
+    bool good = text && write_key(weir->conf, url, &out);
 
     if (good) {
         struct cache_key key = {.text = str_of(out.ptr, out.len)};
@@ -42,7 +61,7 @@ void admin_purge(struct admin *admin, struct evhttp_request *req)
             why);
         return;
     }
-    if (purge_url(admin->weir->cache, url, &purged)) {
+    if (purge_url(admin->weir, url, &purged)) {
         snprintf(body, sizeof(body), "{\"purged\": %u}\n", purged);
         admin_reply(req, 200, ADMIN_JSON, body);
         log_info("admin: purged %u stored responses of %s", purged, url);

@@ -20,8 +20,10 @@
     X(url)                                                                                         \
     X(route)                                                                                       \
     X(cache_control)                                                                               \
+    X(structured)                                                                                  \
     X(vary)                                                                                        \
     X(conditions)                                                                                  \
+    X(range)                                                                                       \
     X(freshen)                                                                                     \
     X(config)                                                                                      \
     X(access_log)                                                                                  \

@@ -3,6 +3,7 @@
  * separates the heads that a target needs.
  */
 #include "cache/cache.h"
+#include "cache/structured.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
@@ -155,6 +156,81 @@ void fuzz_cache_control(const uint8_t *bytes, size_t len)
     free(text);
 }
 
+/* ---- structured fields ---- */
+
+static void append_value(struct appender *out, const struct structured_value *value)
+{
+    switch (value->type) {
+    case STRUCTURED_DECIMAL:
+        append_fmt(out, "%s%lld.%03lld", value->number < 0 ? "-" : "", llabs(value->number) / 1000,
+                   llabs(value->number) % 1000);
+        break;
+    case STRUCTURED_BOOLEAN:
+        append_fmt(out, "?%lld", (long long)value->number);
+        break;
+    case STRUCTURED_INTEGER:
+    case STRUCTURED_DATE:
+        append_fmt(out, "%s%lld", value->type == STRUCTURED_DATE ? "@" : "",
+                   (long long)value->number);
+        break;
+    case STRUCTURED_STRING:
+    case STRUCTURED_TOKEN:
+    case STRUCTURED_BYTES:
+    case STRUCTURED_DISPLAY_STRING:
+    case STRUCTURED_INNER_LIST: {
+        static const char *const opening[] = {[STRUCTURED_STRING] = "\"",
+                                              [STRUCTURED_TOKEN] = "",
+                                              [STRUCTURED_BYTES] = ":",
+                                              [STRUCTURED_DISPLAY_STRING] = "%\"",
+                                              [STRUCTURED_INNER_LIST] = "("};
+        static const char *const closing[] = {[STRUCTURED_STRING] = "\"",
+                                              [STRUCTURED_TOKEN] = "",
+                                              [STRUCTURED_BYTES] = ":",
+                                              [STRUCTURED_DISPLAY_STRING] = "\"",
+                                              [STRUCTURED_INNER_LIST] = ")"};
+        append_str(out, str_from(opening[value->type]));
+        append_str(out, value->text);
+        append_str(out, str_from(closing[value->type]));
+    }
+    }
+}
+
+/* Writes the members that it reads; whether the text is well-formed. */
+static bool copy_members(struct str text, bool dictionary, struct appender *out)
+{
+    struct structured_value value;
+    struct str rest = text, key;
+    for (;;) {
+        enum structured_found found = dictionary ? structured_dictionary_next(&rest, &key, &value)
+                                                 : structured_list_next(&rest, &value);
+        weir_assert(rest.ptr >= text.ptr && rest.ptr + rest.len == text.ptr + text.len);
+        if (found != STRUCTURED_MEMBER)
+            return found == STRUCTURED_END;
+        if (out->len > 0)
+            append_lit(out, ", ");
+        if (dictionary) {
+            append_str(out, key);
+            append_lit(out, "=");
+        }
+        append_value(out, &value);
+    }
+}
+
+/* What is written again is well-formed, and reads as the same. */
+void fuzz_structured(const uint8_t *bytes, size_t len)
+{
+    char *text = fuzz_exact_copy(bytes, len);
+    for (unsigned dictionary = 0; dictionary < 2; dictionary++) {
+        struct appender out = appender_on(room[0], ROOM), again = appender_on(room[1], ROOM);
+        if (!copy_members(str_of(text, len), dictionary, &out))
+            continue;
+        weir_assert(!out.overflow);
+        weir_assert(copy_members(str_of(out.ptr, out.len), dictionary, &again));
+        weir_assert(str_equal(str_of(out.ptr, out.len), str_of(again.ptr, again.len)));
+    }
+    free(text);
+}
+
 /* ---- Vary ---- */
 
 static void check_vary(struct str vary, struct fields request)
@@ -234,6 +310,97 @@ void fuzz_conditions(const uint8_t *bytes, size_t len)
                             .id = FIELD_IF_NONE_MATCH};
         weir_assert(policy_not_modified((struct fields){&own, 1}, METHOD_GET, 200, block, now_s));
     }
+    free(exact);
+    free(text);
+}
+
+/* ---- ranges ---- */
+
+static void check_spans(const struct policy_ranges *ranges, const struct policy_selected *selected)
+{
+    uint64_t sum = 0;
+    weir_assert(ranges->count >= 1 && ranges->count <= POLICY_SPANS_MOST);
+    for (unsigned i = 0; i < ranges->count; i++) {
+        const struct policy_span *span = &ranges->spans[i];
+        weir_assert(span->length > 0 && span->first < selected->length);
+        weir_assert(span->length <= selected->length - span->first);
+        weir_assert(span->length <= selected->length - sum);
+        sum += span->length;
+        if (selected->arriving && i > 0)
+            weir_assert(span->first >= span[-1].first + span[-1].length);
+    }
+}
+
+/* Bytes first to last of a single range are what is asked for when they are asked for again. */
+static void check_again(const struct policy_ranges *ranges, const struct policy_selected *selected)
+{
+    for (unsigned i = 0; i < ranges->count; i++) {
+        const struct policy_span *span = &ranges->spans[i];
+        struct appender out = appender_on(room[1], ROOM);
+        struct policy_ranges again;
+        append_lit(&out, "bytes=");
+        append_u64(&out, span->first);
+        append_lit(&out, "-");
+        append_u64(&out, span->first + span->length - 1);
+        struct field own = {.name = "Range",
+                            .name_len = 5,
+                            .value = out.ptr,
+                            .value_len = (uint32_t)out.len,
+                            .id = FIELD_RANGE};
+        weir_assert(policy_select_ranges((struct fields){&own, 1}, METHOD_GET, selected, 1700000000,
+                                         &again) == POLICY_PARTS);
+        weir_assert(again.count == 1 && again.spans[0].first == span->first &&
+                    again.spans[0].length == span->length && !again.conditional);
+    }
+}
+
+/* Eight bytes of a length, the request's fields, the stored response's. */
+void fuzz_range(const uint8_t *bytes, size_t len)
+{
+    const int64_t now_s = 1700000000;
+    struct policy_selected selected = {.status = 200};
+    if (len < sizeof(selected.length))
+        return;
+    memcpy(&selected.length, bytes, sizeof(selected.length));
+    /* A body is no longer than Content-Length can say; short ones have more to them. */
+    selected.length >>= 1 + (selected.length & 1) * 48;
+    char *text = fuzz_exact_copy(bytes + 8, len - 8);
+    struct str rest = str_of(text, len - 8);
+    struct fuzz_head asked, stored;
+    fuzz_take_head(&rest, &asked);
+    fuzz_take_head(&rest, &stored);
+    struct fields request = fuzz_fields(&asked);
+    struct appender out = appender_on(room[0], ROOM);
+    fuzz_append_block(&stored, &out);
+    char *exact = fuzz_exact_copy(out.ptr, out.len);
+    selected.block = str_of(exact, out.len);
+    struct policy_ranges ranges, once;
+    enum policy_part part = policy_select_ranges(request, METHOD_GET, &selected, now_s, &ranges);
+    if (part != POLICY_WHOLE)
+        weir_assert(fields_first(request, FIELD_RANGE) != NULL && selected.length > 0);
+    if (part == POLICY_PARTS) {
+        const struct field *condition = fields_first(request, FIELD_IF_RANGE);
+        check_spans(&ranges, &selected);
+        check_again(&ranges, &selected);
+        weir_assert(ranges.conditional == (condition != NULL));
+        /* No condition holds that is weak. */
+        weir_assert(condition == NULL || condition->value_len < 2 ||
+                    memcmp(condition->value, "W/", 2) != 0);
+    }
+    /* What arrives is sent the same, or whole. */
+    selected.arriving = true;
+    enum policy_part arriving = policy_select_ranges(request, METHOD_GET, &selected, now_s, &once);
+    weir_assert(arriving == part || (part == POLICY_PARTS && arriving == POLICY_WHOLE));
+    if (arriving == POLICY_PARTS) {
+        check_spans(&once, &selected);
+        weir_assert(once.count == ranges.count &&
+                    memcmp(once.spans, ranges.spans, once.count * sizeof(once.spans[0])) == 0);
+    }
+    selected.status = 206;
+    weir_assert(policy_select_ranges(request, METHOD_GET, &selected, now_s, &once) == POLICY_WHOLE);
+    selected.status = 200;
+    weir_assert(policy_select_ranges(request, METHOD_HEAD, &selected, now_s, &once) ==
+                POLICY_WHOLE);
     free(exact);
     free(text);
 }

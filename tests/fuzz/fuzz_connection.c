@@ -229,6 +229,8 @@ static void take_step(const struct step *step)
 
 /* ---- an origin that answers by itself ---- */
 
+#define FIFTY "01234567890123456789012345678901234567890123456789"
+
 /* By the first letter of the path's last segment, in any case. */
 static const struct {
     char letter;
@@ -236,6 +238,8 @@ static const struct {
 } answers[] = {
     {'a', "200 OK\r\nContent-Length: 5\r\n", "hello"},
     {'c', "200 OK\r\nCache-Control: max-age=60\r\nETag: \"c\"\r\nContent-Length: 3\r\n", "hit"},
+    {'r', "200 OK\r\nCache-Control: max-age=60\r\nETag: \"r\"\r\nContent-Length: 200\r\n",
+     FIFTY FIFTY FIFTY FIFTY},
     {'d', "200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n",
      "3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX-T: 1\r\n\r\n"},
     {'e', "200 OK\r\nConnection: close\r\n", "until the end"},
@@ -610,6 +614,8 @@ static const struct {
           "chunked\r\n\r\n"
           "3\r\nabc\r\n0\r\n\r\n",
           "GET /pass HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ASKER("GET /c HTTP/1.1\r\nHost: a\r\nRange: bytes=1-2,100-\r\n\r\n",
+          "GET /c HTTP/1.1\r\nHost: a\r\nRange: bytes=-1\r\nIf-Range: \"c\"\r\n\r\n"),
 };
 
 /* A byte chooses who asks, another one how; the rest is what the origin sends each time it is

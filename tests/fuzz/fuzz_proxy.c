@@ -57,7 +57,7 @@ static void check_purge_finds(const struct http1_head *head)
     struct appender stored = appender_on(room[0], ROOM), url = appender_on(room[1], ROOM),
                     purged = appender_on(room[2], ROOM);
     struct str scheme = head->scheme.len > 0 ? head->scheme : STR("http");
-    cache_key_write(&stored, scheme, head->authority, head->path_query);
+    cache_key_write(&stored, scheme, head->authority, head->path_query, NULL);
     weir_assert(!stored.overflow);
     weir_assert(stored.len <= scheme.len + 4 + head->authority.len + head->path_query.len + 1);
     if (head->authority.len == 0 || head->path_query.len == 0 || head->path_query.ptr[0] == '*')

@@ -132,3 +132,56 @@ def test_the_first_chunk_comes_before_the_last_is_made(start):
     assert response.body == b"first" and response.end is None
     gate.open()
     assert client.read_body(response).body == b"firstsecond" and response.end == "clean"
+
+
+def test_trailers_are_not_stored_and_no_part_of_the_head(start):
+    """RFC 9111 section 3.1: a cache may discard them, and must not merge them into the head."""
+    origin = start.origin(chunked(b"abc", fields=[("Cache-Control", "max-age=60"), ("X-Both", "head")],
+                                  trailers=[("X-Sum", "9"), ("X-Both", "trailer"), ("ETag", '"t"')]))
+    weir = start.weir(origin)
+    client = weir.client()
+    first, second = client.get("/a", [("TE", "trailers")]), client.get("/a", [("TE", "trailers")])
+    assert ("X-Sum", "9") in first.trailers and ("X-Both", "trailer") in first.trailers
+    assert second.trailers == [] and second.framing == "length" and second.cache_status()["hit"] is True
+    for response in (first, second):
+        assert response.all("X-Both") == ["head"] and not response.has("X-Sum") and not response.has("ETag")
+        assert response.body == b"abc" and response.end == "clean"
+    assert client.get("/a", [("If-None-Match", '"t"')]).status == 200
+    weir.wait_cache(hits=2, misses=1, stored=1)
+
+
+@pytest.mark.parametrize("field, value", [("Cache-Control", "max-age=60"), ("Vary", "*"), ("Expires", "0"), ("Age", "59"),
+                                          ("Set-Cookie", "a=b"), ("Connection", "X-Sum")])
+def test_a_trailer_says_nothing_about_storing(start, field, value):
+    """Caching is decided by the head: what stands behind the body comes too late (RFC 9110 section 6.5.1)."""
+    for head, stored in ([("Cache-Control", "max-age=60")], 1), ([("Cache-Control", "no-store")], 0):
+        origin = start.origin(chunked(b"abc", fields=head, trailers=[(field, value)]))
+        weir = start.weir(origin)
+        client = weir.client()
+        for _ in range(2):
+            response = client.get("/a", [("TE", "trailers")])
+            assert response.body == b"abc"
+            assert field.lower() not in [name.lower() for name, _ in response.trailers]
+            assert response.all(field).count(value) == [name for name, _ in head].count(field) * stored
+        weir.wait_cache(stored=stored, hits=stored, misses=2 - stored)
+
+
+def test_waiting_requests_get_the_trailers_too(start):
+    def script(request, connection):
+        connection.send(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"abc"))
+        gate.wait()
+        connection.send(b"0\r\nX-Sum: 9\r\n\r\n")
+
+    origin = start.origin(script)
+    gate = origin.gate()
+    weir = start.weir(origin)
+    clients = [weir.client() for _ in range(3)]
+    for client in clients:
+        client.request("GET", "/a", [("TE", "trailers")])
+    weir.wait_stats(lambda stats: stats["cache"]["readers"] == 3, "three readers of one fetch")
+    gate.open()
+    for client in clients:
+        response = client.read_response()
+        assert response.body == b"abc" and response.trailers == [("X-Sum", "9")]
+    assert clients[0].get("/a", [("TE", "trailers")]).trailers == []
+    weir.wait_cache(misses=1, coalesced=2, hits=1, stored=1)

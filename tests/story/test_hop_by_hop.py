@@ -122,3 +122,54 @@ def test_connection_close_towards_weir_is_not_passed_on(start):
         weir.get("/a", [("Connection", "close")])
     assert origin.accepts == 1
     assert "close" not in origin.requests[0].members("Connection")
+
+
+NEVER_STORED = ["Keep-Alive", "Proxy-Connection", "TE", "Upgrade", "Proxy-Authenticate", "Proxy-Authentication-Info",
+                "Proxy-Authorization"]
+
+
+@pytest.mark.parametrize("name", NEVER_STORED + ["X-Named", "x-other", "ETag", "Last-Modified"])
+def test_what_is_of_the_connection_is_never_stored(start, name):
+    """RFC 9111 section 3.1: hop-by-hop fields, those that Connection names, those of proxy authentication."""
+    connection = [] if name in NEVER_STORED else [("Connection", "x-named, X-OTHER"), ("Connection", "etag,,last-modified")]
+    origin = start.origin(cacheable(b"x", 60, connection + [(name, "secret"), ("X-Public", "p")]))
+    weir = start.weir(origin)
+    client = weir.client()
+    for _ in range(2):
+        response = client.get("/a")
+        assert response.field("X-Public") == "p" and response.body == b"x"
+        assert "secret" not in response.all(name)
+        assert not set(response.members("Connection")) & {"x-named", "x-other", "etag", "last-modified"}
+    weir.wait_cache(hits=1, misses=1, stored=1)
+
+
+def test_a_304_brings_nothing_of_the_connection(start):
+    """RFC 9111 section 3.2: what may not be stored does not update either."""
+    stored = cacheable(b"x", 60, [("ETag", '"v"'), ("X-Named", "first"), ("X-Plain", "first")])
+    update = [("ETag", '"v"'), ("Cache-Control", "max-age=60"), ("Connection", "X-Named, X-New"), ("X-Named", "second"),
+              ("X-New", "new"), ("X-Plain", "second"), ("Content-Length", "77")]
+    update += [(name, "second") for name in NEVER_STORED]
+    origin = start.origin([stored, respond(304, fields=update)])
+    weir = start.weir(origin, clock=True)
+    weir.get("/a")
+    weir.advance(61)
+    for _ in range(2):
+        response = weir.get("/a")
+        assert response.body == b"x" and response.field("X-Plain") == "second"
+        assert response.all("X-Named") == ["first"] and not response.has("X-New")
+        for name in NEVER_STORED:
+            assert "second" not in response.all(name)
+    weir.wait_cache(revalidated=1, hits=1, misses=1, objects=1)
+
+
+@pytest.mark.parametrize("code", [200, 404])
+def test_a_stored_age_and_length_are_weirs_own(start, code):
+    """Age counts on, Content-Length is of the body that is sent."""
+    fields = [("Age", "10"), ("Cache-Control", "max-age=60")]
+    origin = start.origin(respond(code, b"hello", fields))
+    weir = start.weir(origin, clock=True)
+    assert weir.get("/a").all("Age") in ([], ["10"])
+    weir.advance(5)
+    response = weir.get("/a")
+    assert response.all("Age") == ["15"] and response.all("Content-Length") == ["5"] and response.body == b"hello"
+    weir.wait_cache(hits=1, misses=1)

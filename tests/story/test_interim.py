@@ -1,5 +1,7 @@
 """Interim responses (1xx) from the origin are passed on, then the final one."""
 
+import pytest
+
 from weirtest import cacheable, held, raw, respond
 
 FINAL = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nok"
@@ -90,3 +92,64 @@ def test_an_origin_that_closes_after_an_interim_response(start):
     client.request("GET", "/a")
     assert client.read_response().status == 502
     weir.wait_cache(stored=0)
+
+
+@pytest.mark.parametrize("interim", [
+    b"HTTP/1.1 100 Continue\r\nX-A: b\r\n\r\n",
+    b"HTTP/1.1 102 Processing\r\nX-A: b\r\n\r\n",
+    b"HTTP/1.1 103 Early Hints\r\nX-A: b\r\nLink: </a>\r\n\r\n",
+    b"HTTP/1.1 104 Upload Resumption Supported\r\nX-A: b\r\n\r\n",
+    b"HTTP/1.1 199 Odd\r\nX-A: b\r\nETag: \"i\"\r\nVary: *\r\nCache-Control: no-store\r\n\r\n",
+])
+def test_no_interim_response_is_stored(start, interim):
+    """What is stored is the final response alone, whatever came before it (RFC 9111 section 3)."""
+    origin = start.origin(raw(interim + FINAL))
+    weir = start.weir(origin)
+    client = weir.client()
+    first, second = client.get("/a"), client.get("/a")
+    for response in (first, second):
+        assert response.status == 200 and response.body == b"ok"
+        for name in ("X-A", "Link", "ETag", "Vary"):
+            assert not response.has(name)
+        assert response.field("Cache-Control") == "max-age=60"
+    assert second.cache_status()["hit"] is True and second.interim == []
+    weir.wait_cache(hits=1, misses=1, stored=1, objects=1)
+
+
+@pytest.mark.parametrize("status", [100, 102, 103, 150])
+def test_freshness_in_an_interim_response_stores_nothing(start, status):
+    """Neither the interim response nor, by its word, the final one."""
+    origin = start.origin(raw(b"HTTP/1.1 %d X\r\nCache-Control: max-age=60\r\nETag: \"i\"\r\n\r\n" % status +
+                              b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\nok"))
+    weir = start.weir(origin)
+    client = weir.client()
+    for _ in range(2):
+        response = client.get("/a")
+        assert response.status == 200 and response.body == b"ok"
+        assert response.cache_status()["detail"] == "no-store"
+    weir.wait_cache(hits=0, misses=2, stored=0, objects=0)
+    assert len(origin.requests) == 2
+
+
+def test_what_connection_names_in_an_interim_response_ends_at_weir(start):
+    hints = (b"HTTP/1.1 103 Early Hints\r\nConnection: X-Secret, keep-alive\r\nX-Secret: s\r\nKeep-Alive: timeout=5\r\n"
+             b"Proxy-Connection: x\r\nLink: </a>\r\n\r\n")
+    origin = start.origin(raw(hints + FINAL))
+    weir = start.weir(origin)
+    response = weir.get("/a")
+    assert [name for name, _ in response.interim[0].fields] == ["Link"]
+
+
+def test_an_interim_response_before_a_304(start):
+    """Validation goes on behind it, and what it says updates nothing."""
+    fresh = cacheable(b"hello", 60, [("ETag", '"v1"')])
+    not_modified = (b"HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\nCache-Control: max-age=60\r\n\r\n")
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </b>\r\nETag: \"other\"\r\n\r\n"
+    origin = start.origin([fresh, raw(hints + not_modified)])
+    weir = start.weir(origin, clock=True)
+    weir.get("/a")
+    weir.advance(61)
+    for _ in range(2):
+        response = weir.get("/a")
+        assert response.body == b"hello" and response.field("ETag") == '"v1"' and not response.has("Link")
+    weir.wait_cache(revalidated=1, hits=1, misses=1, objects=1)

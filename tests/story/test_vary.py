@@ -1,5 +1,10 @@
 """Vary: a stored response serves only requests that would have got it (RFC 9111 section 4.1)."""
 
+import email.utils
+import time
+
+import pytest
+
 from weirtest import cacheable, held, respond
 
 
@@ -109,3 +114,153 @@ def test_a_response_that_no_longer_varies(start):
     assert weir.get("/a", [("Accept-Language", "en")]).body == b"all"
     assert weir.get("/a", [("Accept-Language", "fr")]).body in (b"all",)
     assert len(origin.requests) == 2
+
+
+def by_encoding(request, connection):
+    body = (request.field("Accept-Encoding") or "none").encode()
+    cacheable(body, 60, [("Vary", "Accept-Encoding")])(request, connection)
+
+
+@pytest.mark.parametrize("stored, asked", [
+    ("gzip, deflate, br", "br,DEFLATE;q=1.0,x-gzip"),
+    ("gzip;q=0.5, br", "br, gzip;q=0.500"),
+    ("gzip", "gzip, identity;q=0.1, br;q=0"),
+    ("gzip, *;q=0", "*;q=0.0, gzip"),
+    ("identity", ""),
+    ("gzip;level=9, br", "gzip;level=9,br"),
+])
+def test_an_accept_encoding_that_says_the_same(start, stored, asked):
+    origin = start.origin(by_encoding)
+    weir = start.weir(origin)
+    weir.get("/a", [("Accept-Encoding", stored)])
+    for again in (asked, stored):
+        assert weir.get("/a", [("Accept-Encoding", again)]).body == stored.encode()
+    weir.wait_cache(hits=2, misses=1, objects=1)
+
+
+@pytest.mark.parametrize("stored, asked", [
+    ("gzip, br", "gzip"),
+    ("gzip", "gzip;q=0.9"),
+    ("gzip;q=0.5, br", "gzip, br;q=0.5"),
+    ("gzip", "gzip, identity"),
+    ("gzip", "gzip, identity;q=0"),
+    ("gzip, *", "gzip"),
+    ("gzip;level=9, br", "br, gzip;level=9"),
+    ("gzip, gzip;q=0.5", "gzip;q=0.5, gzip"),
+    (None, ""),
+])
+def test_an_accept_encoding_that_says_something_else(start, stored, asked):
+    """Each gets what the origin made for its own field, and both are kept."""
+    origin = start.origin(by_encoding)
+    weir = start.weir(origin)
+    for _ in range(2):
+        for encoding in (stored, asked):
+            fields = [] if encoding is None else [("Accept-Encoding", encoding)]
+            weir.get("/a", fields)
+    assert [request.field("Accept-Encoding") for request in origin.requests] == [stored, asked]
+    weir.wait_cache(hits=2, misses=2, objects=2)
+
+
+def test_other_fields_are_compared_as_sent(start):
+    origin = start.origin(by_language)
+    weir = start.weir(origin)
+    for language in ("de, en", "en, de", "de, EN", "de;q=1, en"):
+        assert weir.get("/a", [("Accept-Language", language)]).body == language.encode()
+    weir.wait_cache(hits=0, misses=4, objects=4)
+
+
+def test_waiting_requests_share_what_says_the_same(start):
+    """One fetch answers all who wait, where their fields come to the same; the others fetch their own."""
+    origin = start.origin(None)
+    gate = origin.gate()
+    origin.script = held(gate, by_encoding)
+    weir = start.weir(origin)
+    clients = {encoding: weir.client() for encoding in ("gzip, br", "BR,gzip;q=1.0", "gzip")}
+    for encoding, client in clients.items():
+        client.request("GET", "/a", [("Accept-Encoding", encoding)])
+        if encoding == "gzip, br":
+            gate.wait_reached()
+    weir.wait_stats(lambda stats: stats["cache"]["readers"] == 3, "three readers of one fetch")
+    gate.open()
+    bodies = [client.read_response().body for client in clients.values()]
+    assert bodies == [b"gzip, br", b"gzip, br", b"gzip"]
+    weir.wait_cache(coalesced=1, misses=2)
+    assert len(origin.requests) == 2
+
+
+def store_languages(weir, count):
+    client = weir.client()
+    for number in range(count):
+        client.get("/a", [("Accept-Language", f"l{number}")])
+    return client
+
+
+def test_a_key_keeps_64_variants_and_the_oldest_leaves(start):
+    origin = start.origin(by_language)
+    weir = start.weir(origin)
+    client = store_languages(weir, 64)
+    weir.wait_cache(objects=64, evicted=0, misses=64)
+    for number in range(64):
+        assert client.get("/a", [("Accept-Language", f"l{number}")]).body == f"l{number}".encode()
+    weir.wait_cache(hits=64, misses=64)
+    client.get("/a", [("Accept-Language", "l64")])
+    weir.wait_cache(objects=64, evicted=1, misses=65)
+    assert client.get("/a", [("Accept-Language", "l1")]).cache_status()["hit"] is True
+    assert "hit" not in client.get("/a", [("Accept-Language", "l0")]).cache_status()
+    weir.wait_cache(objects=64, evicted=2, hits=65, misses=66)
+
+
+def test_an_unsafe_method_reaches_every_variant(start):
+    def script(request, connection):
+        if request.method == "POST":
+            respond(204)(request, connection)
+        else:
+            by_language(request, connection)
+
+    origin = start.origin(script)
+    weir = start.weir(origin)
+    client = store_languages(weir, 64)
+    weir.wait_cache(objects=64)
+    client.fetch("POST", "/a", body=b"x")
+    weir.wait_cache(objects=0)
+    client.get("/a", [("Accept-Language", "l63")])
+    weir.wait_cache(misses=65, hits=0)
+
+
+def test_a_purge_reaches_every_variant(start):
+    origin = start.origin(by_language)
+    weir = start.weir(origin)
+    client = store_languages(weir, 65)
+    weir.wait_cache(objects=64)
+    assert weir.purge("http://example.test/a") == 64
+    weir.wait_cache(objects=0, purged=64)
+    client.get("/a", [("Accept-Language", "l64")])
+    weir.wait_cache(misses=66, hits=0)
+
+
+@pytest.mark.parametrize("ages_s, wanted", [((0, 20), b"varied"), ((20, 0), b"plain"), ((20, 20), b"plain")])
+def test_of_several_that_match_the_most_recent_by_date(start, ages_s, wanted):
+    """RFC 9111 section 4: by Date, not by which came last."""
+    def answer(body, age_s, fields):
+        date = email.utils.formatdate(time.time() - age_s, usegmt=True)
+        return cacheable(body, 60, [("Date", date)] + fields)
+
+    origin = start.origin([answer(b"varied", ages_s[0], [("Vary", "X-A")]), answer(b"plain", ages_s[1], [])])
+    weir = start.weir(origin)
+    assert weir.get("/a", [("X-A", "1")]).body == b"varied"
+    assert weir.get("/a", [("X-A", "2")]).body == b"plain"
+    weir.wait_cache(objects=2, misses=2)
+    assert weir.get("/a", [("X-A", "1")]).body == wanted
+    assert weir.get("/a", [("X-A", "2")]).body == b"plain"
+    weir.wait_cache(hits=2, misses=2)
+
+
+@pytest.mark.parametrize("names, stored", [(32, 1), (33, 0)])
+def test_at_most_32_names(start, names, stored):
+    vary = ", ".join(f"X-{number}" for number in range(names))
+    origin = start.origin(cacheable(fields=[("Vary", vary)]))
+    weir = start.weir(origin)
+    for _ in range(2):
+        response = weir.get("/a", [("X-31", "1")])
+    assert response.cache_status().get("hit", False) is bool(stored)
+    weir.wait_cache(objects=stored, hits=stored, misses=2 - stored)

@@ -250,6 +250,27 @@ def chunk(data):
     return b"%x\r\n" % len(data) + data + b"\r\n"
 
 
+def byteranges(response):
+    """The parts of a multipart/byteranges (RFC 9110 section 14.6): (first, last, length, bytes, type) of each. Strict."""
+    kind = re.fullmatch(r"multipart/byteranges; boundary=([0-9A-Za-z]{1,70})", response.field("Content-Type"))
+    assert kind, response
+    assert not response.has("Content-Range") and response.framing == "length"
+    delimiter = b"--" + kind[1].encode()
+    rest, parts = response.body, []
+    while rest.startswith(delimiter + b"\r\n"):
+        head, rest = rest[len(delimiter) + 2:].split(b"\r\n\r\n", 1)
+        part = Message()
+        part.fields = parse_fields(head.split(b"\r\n"))
+        span = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", part.field("Content-Range"))
+        first, last, length = (int(number) for number in span.groups())
+        data, rest = rest[:last - first + 1], rest[last - first + 1:]
+        parts.append((first, last, length, data, part.field("Content-Type")))
+        assert rest.startswith(b"\r\n"), rest[:80]
+        rest = rest[2:]
+    assert rest == delimiter + b"--\r\n" and parts, rest[:80]
+    return parts
+
+
 # A pattern in which a lost, doubled or moved piece shows; the same for the same length and seed.
 def patterned(length, seed=1):
     return random.Random(seed).randbytes(length)

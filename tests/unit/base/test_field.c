@@ -85,7 +85,7 @@ static void test_near_misses(void **state)
     }
     const char *others[] = {"",
                             "x",
-                            "Accept-Encoding",
+                            "Accept-Charset",
                             "X-Correlation-ID",
                             "Sec-Fetch-Mode",
                             "Hosts",

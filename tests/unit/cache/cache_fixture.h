@@ -69,12 +69,15 @@ struct answer {
     enum policy_reason reason;
     int64_t length; /* announced; -1: not known */
     bool vary;
+    const char *date; /* its Date line, with the line's end; NULL: none */
     uint32_t stale_while_revalidate_s, stale_if_error_s, keep_min;
 };
 
 static inline bool give_head(struct cache_fill *fill, struct answer a)
 {
-    char vary_bytes[256];
+    char vary_bytes[256], block_bytes[256];
+    snprintf(block_bytes, sizeof(block_bytes), "Content-Type: text/plain\r\n%s",
+             a.date ? a.date : "");
     struct appender vary = appender_on(vary_bytes, sizeof(vary_bytes));
     if (a.vary) {
         struct field response = field_of("Vary", "Accept-Language");
@@ -91,7 +94,7 @@ static inline bool give_head(struct cache_fill *fill, struct answer a)
                  .stale_if_error_s = a.stale_if_error_s & 0xffffff,
                  .keep_min = a.keep_min & 0xffff},
         .reason = a.reason,
-        .block = STR("Content-Type: text/plain\r\n"),
+        .block = str_from(block_bytes),
         .vary = str_of(vary.ptr, vary.len),
         .content_length = a.length,
     };

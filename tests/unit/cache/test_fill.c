@@ -782,6 +782,102 @@ static void test_leaving_while_the_wake_up_is_under_way(void **state)
     assert_int_equal(f->news, 0);
 }
 
+/* ---- fills apart: what was not asked for by a GET ---- */
+
+static enum cache_found look(struct cache *cache)
+{
+    struct cache_find found;
+    enum cache_found result = ask(cache, (struct ask){.url = URL}, &found);
+    if (result == CACHE_LEAD)
+        cache_fill_end_writer(&found.fill);
+    let_go(&found);
+    return result;
+}
+
+static struct cache_fill *fill_apart(struct fixture *f)
+{
+    struct cache_key key = key_of(f->cache, URL);
+    struct cache_fill *fill = cache_fill_apart(f->cache, &key);
+    assert_non_null(fill);
+    return fill;
+}
+
+static void end_apart(struct cache_fill *fill)
+{
+    assert_true(give_head(fill, (struct answer){.lifetime_s = 60, .length = 4}));
+    assert_int_equal(give_body(fill, 1, 0, 4), 4);
+    cache_fill_complete(fill, STR(""), 0);
+    cache_fill_end_writer(&fill);
+}
+
+static void test_apart_is_found_at_its_end(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = fill_apart(f);
+    assert_int_equal(look(f->cache), CACHE_LEAD);
+    assert_true(give_head(fill, (struct answer){.lifetime_s = 60, .length = 4}));
+    assert_int_equal(look(f->cache), CACHE_LEAD);
+    assert_int_equal(give_body(fill, 1, 0, 4), 4);
+    assert_int_equal(look(f->cache), CACHE_LEAD);
+    cache_fill_complete(fill, STR(""), 0);
+    assert_int_equal(look(f->cache), CACHE_HIT);
+    cache_fill_end_writer(&fill);
+}
+
+static void test_apart_that_is_not_to_be_stored(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = fill_apart(f);
+    assert_true(give_head(fill, (struct answer){.reason = POLICY_METHOD, .length = 4}));
+    assert_int_equal(give_body(fill, 1, 0, 4), 4);
+    cache_fill_complete(fill, STR(""), 0);
+    cache_fill_end_writer(&fill);
+    assert_int_equal(look(f->cache), CACHE_LEAD);
+    assert_int_equal(stats_of(f->cache).hit_for_miss, 0);
+}
+
+static void test_apart_is_aborted(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_fill *fill = fill_apart(f);
+    assert_true(give_head(fill, (struct answer){.lifetime_s = 60, .length = 4}));
+    cache_fill_abort(fill, 502, "origin-cut");
+    cache_fill_end_writer(&fill);
+    assert_int_equal(look(f->cache), CACHE_LEAD);
+}
+
+static void test_apart_is_purged(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_key key = key_of(f->cache, URL);
+    struct cache_fill *fill = fill_apart(f);
+    assert_true(cache_fill_is_undisturbed(fill));
+    cache_purge(f->cache, &key);
+    assert_false(cache_fill_is_undisturbed(fill));
+    end_apart(fill);
+    assert_int_equal(look(f->cache), CACHE_LEAD);
+}
+
+static void test_apart_survives_its_own_purge(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_key key = key_of(f->cache, URL);
+    struct cache_fill *fill = fill_apart(f);
+    cache_purge(f->cache, &key);
+    cache_fill_forgive_purges(fill);
+    assert_true(cache_fill_is_undisturbed(fill));
+    end_apart(fill);
+    assert_int_equal(look(f->cache), CACHE_HIT);
+    fill = fill_apart(f);
+    cache_fill_forgive_purges(fill);
+    assert_true(give_head(fill, (struct answer){.lifetime_s = 60, .length = 4}));
+    cache_purge(f->cache, &key); /* another one, while it arrives */
+    assert_int_equal(give_body(fill, 1, 0, 4), 4);
+    cache_fill_complete(fill, STR(""), 0);
+    cache_fill_end_writer(&fill);
+    assert_int_equal(look(f->cache), CACHE_LEAD);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -810,6 +906,11 @@ int main(void)
         TEST(test_outgrowing_the_memory),
         TEST(test_stale_at_its_end_is_not_kept),
         TEST(test_leaving_while_the_wake_up_is_under_way),
+        TEST(test_apart_is_found_at_its_end),
+        TEST(test_apart_that_is_not_to_be_stored),
+        TEST(test_apart_is_aborted),
+        TEST(test_apart_is_purged),
+        TEST(test_apart_survives_its_own_purge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

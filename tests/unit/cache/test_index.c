@@ -18,6 +18,40 @@ static void test_same_key_same_vary_replaces(void **state)
     cache_free(&cache);
 }
 
+/* A response of `length` bytes for requests of that language, or, without one, for all. */
+static void store_variant(struct cache *cache, const char *language, const char *date,
+                          uint64_t length)
+{
+    struct cache_find found;
+    /* Whatever is stored is no answer. */
+    const struct policy_request validated = {.max_age_s = 0, .min_fresh_s = -1, .max_stale_s = -1};
+    assert_int_equal(ask(cache, (struct ask){"http://a/", language, &validated, 0}, &found),
+                     CACHE_LEAD);
+    cache_object_release(&found.object);
+    assert_true(give_head(found.fill, (struct answer){.language = language,
+                                                      .lifetime_s = 60,
+                                                      .length = (int64_t)length,
+                                                      .vary = language != NULL,
+                                                      .date = date}));
+    assert_int_equal(give_body(found.fill, 1, 0, length), length);
+    cache_fill_complete(found.fill, STR(""), 0);
+    cache_fill_end_writer(&found.fill);
+}
+
+/* The length of what a request of that language is answered with; 0: nothing. */
+static uint64_t selected(struct cache *cache, const char *language)
+{
+    struct cache_find found;
+    struct field field = field_of("Accept-Language", language);
+    struct cache_query query = {
+        .key = key_of(cache, "http://a/"), .fields = {&field, 1}, .request = &plain_request};
+    uint64_t length = 0;
+    if (cache_peek(cache, &query, false, &found) == CACHE_HIT)
+        length = cache_object_length(found.object);
+    let_go(&found);
+    return length;
+}
+
 static void test_a_key_keeps_64_variants(void **state)
 {
     (void)state;
@@ -25,20 +59,94 @@ static void test_a_key_keeps_64_variants(void **state)
     char language[16];
     for (unsigned i = 0; i < 100; i++) {
         snprintf(language, sizeof(language), "l%u", i);
-        assert_true(store_answer(cache, (struct ask){.url = "http://a/", .language = language},
-                                 (struct answer){.lifetime_s = 60, .length = 1, .vary = true}, i,
-                                 1));
+        store_variant(cache, language, NULL, 1);
+        unsigned over = i + 1 > 64 ? i + 1 - 64 : 0;
+        assert_int_equal(stats_of(cache).objects, i + 1 - over);
+        assert_int_equal(stats_of(cache).evicted, over);
     }
-    assert_int_equal(stats_of(cache).objects, 64);
+    assert_int_equal(selected(cache, "l99"), 1);
+    assert_int_equal(selected(cache, "l36"), 1);
+    assert_int_equal(selected(cache, "l35"), 0);
+    /* One that is there is replaced, and nothing has to leave for it. */
+    store_variant(cache, "l50", NULL, 2);
+    assert_int_equal(selected(cache, "l50"), 2);
+    assert_int_equal(selected(cache, "l36"), 1);
     assert_int_equal(stats_of(cache).evicted, 36);
+    struct cache_key key = key_of(cache, "http://a/");
+    assert_int_equal(cache_purge(cache, &key), 64);
+    assert_int_equal(stats_of(cache).objects, 0);
+    cache_free(&cache);
+}
+
+#define MONDAY "Date: Mon, 05 Jan 2026 00:00:00 GMT\r\n"
+#define TUESDAY "Date: Tue, 06 Jan 2026 00:00:00 GMT\r\n"
+#define TUESDAY_850 "Date: Tuesday, 06-Jan-26 00:00:00 GMT\r\n"
+#define WEDNESDAY "Date: Wed, 07 Jan 2026 00:00:00 GMT\r\n"
+#define NO_DAY "Date: yesterday\r\n"
+
+/* RFC 9111 §4, §4.1: of several that match, the most recent by Date, not by arrival. */
+static void test_the_most_recent_by_date_is_selected(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *dates[3];
+        uint64_t wanted; /* which of the three, from 1 */
+    } rows[] = {
+        {"as they came", {MONDAY, TUESDAY, WEDNESDAY}, 3},
+        {"the other way round", {WEDNESDAY, TUESDAY, MONDAY}, 1},
+        {"the one between", {MONDAY, WEDNESDAY, TUESDAY}, 2},
+        {"in another form", {MONDAY, TUESDAY_850, MONDAY}, 2},
+        {"forms compared by time", {WEDNESDAY, TUESDAY_850, MONDAY}, 1},
+        {"of the same second, the last that came", {TUESDAY, TUESDAY, MONDAY}, 2},
+        {"of the same second, all", {TUESDAY, TUESDAY, TUESDAY}, 3},
+        {"without a Date, by arrival", {WEDNESDAY, TUESDAY, NULL}, 3},
+        {"with a malformed Date, by arrival", {WEDNESDAY, TUESDAY, NO_DAY}, 3},
+        {"after one without a Date", {NULL, TUESDAY, MONDAY}, 2},
+    };
+    for (size_t i = 0; i < weir_count(rows); i++) {
+        struct cache *cache = cache_new(4 * MIB, MIB, 1, 1);
+        print_message("%s\n", rows[i].name);
+        /* Three that a request for "de" selects: of its variant, for all, and of another list. */
+        store_variant(cache, "de", rows[i].dates[0], 1);
+        store_variant(cache, NULL, rows[i].dates[1], 2);
+        struct cache_object_parts parts = {
+            .key = key_of(cache, "http://a/"),
+            .meta = {.lifetime_s = 60, .status = 200},
+            .vary = STR("\0\0\1\0\xff\xff\xff\xffx"), /* x is not to be there */
+            .block = str_from(rows[i].dates[2] ? rows[i].dates[2] : ""),
+            .inline_len = 3,
+        };
+        struct cache_object *object = cache_object_new(cache, &parts), *gone = NULL;
+        cache_object_write_body(object, &(struct iovec){"abc", 3}, 1);
+        cache_index_insert_locked(&cache->shards[0], object, &gone);
+        assert_null(gone);
+        assert_int_equal(stats_of(cache).objects, 3);
+        assert_int_equal(selected(cache, "de"), rows[i].wanted);
+        cache_free(&cache);
+    }
+}
+
+/* A 304 makes its response as recent as the Date that came with it. */
+static void test_a_freshened_one_is_as_recent_as_its_new_date(void **state)
+{
+    (void)state;
+    struct cache *cache = cache_new(4 * MIB, MIB, 1, 1);
+    struct cache_key key = key_of(cache, "http://a/");
     struct cache_find found;
-    assert_int_equal(ask(cache, (struct ask){.url = "http://a/", .language = "l36"}, &found),
-                     CACHE_HIT);
-    let_go(&found);
-    assert_int_equal(ask(cache, (struct ask){.url = "http://a/", .language = "l35"}, &found),
-                     CACHE_LEAD);
-    cache_fill_end_writer(&found.fill);
-    let_go(&found);
+    store_variant(cache, "de", TUESDAY, 1);
+    store_variant(cache, NULL, WEDNESDAY, 2);
+    assert_int_equal(selected(cache, "de"), 2);
+    const char *const dates[] = {MONDAY, WEDNESDAY};
+    for (uint64_t i = 0; i < 2; i++) {
+        struct cache_object *old = cache_index_first_locked(&cache->shards[0], &key);
+        old = cache_object_ref(cache_object_length(old) == 1 ? old : old->next);
+        struct cache_meta meta = cache_object_meta(old);
+        found.object = cache_freshen(cache, &key, old, &meta, str_from(dates[i]), 0);
+        cache_object_release(&found.object);
+        cache_object_release(&old);
+        assert_int_equal(selected(cache, "de"), 2 - i);
+    }
+    assert_int_equal(stats_of(cache).objects, 2);
     cache_free(&cache);
 }
 
@@ -238,6 +346,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_key_same_vary_replaces),
         cmocka_unit_test(test_a_key_keeps_64_variants),
+        cmocka_unit_test(test_the_most_recent_by_date_is_selected),
+        cmocka_unit_test(test_a_freshened_one_is_as_recent_as_its_new_date),
         cmocka_unit_test(test_a_bucket_is_bounded),
         cmocka_unit_test(test_growing_keeps_all),
         cmocka_unit_test(test_against_a_model),

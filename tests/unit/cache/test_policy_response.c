@@ -1,76 +1,5 @@
 /* cache/policy_response.c: what is stored, for how long it is fresh, how old it is. */
-#include "policy_fixture.h"
-
-#define MOST ((int64_t)1 << 31)
-
-/* Sun, 06 Nov 1994 08:49:37 GMT; monotonic time is 1,000 s at that moment. */
-#define WALL_S 784111777
-#define NOW_MS 1000000
-#define DATE "Date: Sun, 06 Nov 1994 08:49:37 GMT\n"
-#define IN_100_S "Sun, 06 Nov 1994 08:51:17 GMT"
-#define BEFORE_100_S "Sun, 06 Nov 1994 08:47:57 GMT"
-#define BEFORE_1000_S "Last-Modified: Sun, 06 Nov 1994 08:32:57 GMT"
-#define CC "Cache-Control: "
-#define TAG "ETag: \"v\"\n"
-
-static const struct policy_request plain = {.max_age_s = -1, .min_fresh_s = -1, .max_stale_s = -1};
-static const struct policy_request authorized = {
-    .max_age_s = -1, .min_fresh_s = -1, .max_stale_s = -1, .authorization = true};
-static const struct policy_request no_store = {
-    .max_age_s = -1, .min_fresh_s = -1, .max_stale_s = -1, .no_store = true};
-static const struct conf_route_cache no_ttl = {.enabled = true};
-static const struct conf_route_cache with_ttl = {.enabled = true, .ttl_s = 30, .negative_ttl_s = 7};
-static const struct conf_route_cache disabled = {.enabled = false, .ttl_s = 30};
-
-struct row {
-    const char *name, *head;
-    enum policy_reason reason;
-    int64_t lifetime_s;
-    unsigned flags;     /* that must be set, and no others of those below */
-    unsigned status;    /* 0: 200 */
-    enum method method; /* 0: GET */
-    const struct policy_request *request;
-    const struct conf_route_cache *route;
-};
-
-static enum policy_reason judge(const struct row *row, struct cache_meta *meta)
-{
-    struct head head = head_of(row->head);
-    struct policy_exchange exchange = {
-        .method = row->method ? row->method : METHOD_GET,
-        .request = row->request ? row->request : &plain,
-        .route = row->route ? row->route : &no_ttl,
-        .status = row->status ? row->status : 200,
-        .fields = fields_of(&head),
-        .wall_now_s = WALL_S,
-        .now_ms = NOW_MS,
-        .requested_ms = NOW_MS,
-    };
-    memset(meta, 0x55, sizeof(*meta));
-    return policy_judge(&exchange, meta);
-}
-
-/* These are looked at in rows; what a validator, a Vary or an Age sets, in tests of their own. */
-#define DECIDING (CACHE_NO_CACHE | CACHE_MUST_REVALIDATE | CACHE_FOR_AUTHORIZED | CACHE_HEURISTIC)
-
-static void check_rows(const struct row *rows, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        const struct row *row = &rows[i];
-        struct cache_meta meta;
-        enum policy_reason reason = judge(row, &meta);
-        if (reason != row->reason) {
-            print_error("%s: %s, not %s\n", row->name, policy_reason_text(reason),
-                        policy_reason_text(row->reason));
-            failed_rows++;
-        }
-        expect_row(row->name, meta.lifetime_s, row->lifetime_s);
-        expect_row(row->name, meta.status, row->status ? row->status : 200);
-        if (reason == POLICY_STORE)
-            expect_row(row->name, meta.flags & DECIDING, row->flags);
-    }
-    no_row_failed();
-}
+#include "judge_fixture.h"
 
 /* ---- storing (§3, §3.5, §5.2.2) ---- */
 
@@ -83,8 +12,9 @@ static void test_methods_3(void **state)
         if (method == METHOD_OTHER)
             continue; /* row.method 0 stands for GET */
         row.method = (enum method)method;
-        assert_int_equal(judge(&row, &meta), method == METHOD_GET ? POLICY_STORE : POLICY_METHOD);
-        assert_int_equal(meta.lifetime_s, method == METHOD_GET ? 60 : 0);
+        bool stored = method == METHOD_GET || method == METHOD_QUERY;
+        assert_int_equal(judge(&row, &meta), stored ? POLICY_STORE : POLICY_METHOD);
+        assert_int_equal(meta.lifetime_s, stored ? 60 : 0);
     }
 }
 
@@ -172,6 +102,10 @@ static void test_must_understand_5_2_2_3(void **state)
          .status = 599},
         {"unknown status without", CC "max-age=60", POLICY_STORE, 60, .status = 599},
         {"private stays", CC "must-understand, no-store, private, max-age=60", POLICY_PRIVATE},
+        {"malformed, no-store holds", CC "must-understand=;, no-store, max-age=60",
+         POLICY_NO_STORE},
+        {"malformed, it holds too", CC "must-understand=;, max-age=60", POLICY_STATUS,
+         .status = 299},
         {"302 is known", CC "must-understand, no-store, max-age=60", POLICY_STORE, 60,
          .status = 302},
         {"206 is not stored", CC "must-understand, max-age=60", POLICY_PARTIAL, .status = 206},
@@ -338,6 +272,16 @@ static void test_expires_5_3(void **state)
         {"one second ahead", DATE "Expires: Sun, 06 Nov 1994 08:49:38 GMT", POLICY_STORE, 1},
         {"before Date", TAG DATE "Expires: " BEFORE_100_S, POLICY_STORE, 0},
         {"rfc850", DATE "Expires: Sunday, 06-Nov-94 08:51:17 GMT", POLICY_STORE, 100},
+        {"Date twice: from the newer", TAG "Date: " BEFORE_100_S "\n" DATE "Expires: " IN_100_S,
+         POLICY_STORE, 100},
+        {"Date twice, the newer first", TAG DATE "Date: " BEFORE_100_S "\nExpires: " IN_100_S,
+         POLICY_STORE, 100},
+        {"case of its words", DATE "Expires: sUN, 06 nOV 1994 08:51:17 gmt", POLICY_STORE, 100},
+        {"two spaces", TAG DATE "Expires: Sun, 06  Nov 1994 08:51:17 GMT", POLICY_STORE, 0},
+        {"no comma", TAG DATE "Expires: Sun 06 Nov 1994 08:51:17 GMT", POLICY_STORE, 0},
+        {"one digit of an hour", TAG DATE "Expires: Sun, 06 Nov 1994 8:51:17 GMT", POLICY_STORE, 0},
+        {"dashes", TAG DATE "Expires: Sun, 06-Nov-1994 08:51:17 GMT", POLICY_STORE, 0},
+        {"a list", TAG DATE "Expires: " IN_100_S ", " IN_100_S, POLICY_STORE, 0},
         {"asctime", DATE "Expires: Sun Nov  6 08:51:17 1994", POLICY_STORE, 100},
         {"another zone", TAG DATE "Expires: Sun, 06 Nov 1994 08:51:17 CET", POLICY_STORE, 0},
         {"year 9999", DATE "Expires: Fri, 31 Dec 9999 23:59:59 GMT", POLICY_STORE, MOST},
@@ -359,7 +303,14 @@ static void test_route_ttl(void **state)
         {"404 with its own freshness", CC "max-age=60", POLICY_STORE, 60, .status = 404,
          .route = &with_ttl},
         {"500", "", POLICY_STATUS, .status = 500, .route = &with_ttl},
-        {"302", CC "public", POLICY_STATUS, .status = 302, .route = &with_ttl},
+        {"302", "", POLICY_STATUS, .status = 302, .route = &with_ttl},
+        {"302, public §4.2.2", CC "public", POLICY_STORE, 30,
+         CACHE_HEURISTIC | CACHE_FOR_AUTHORIZED, .status = 302, .route = &with_ttl},
+        {"399, public", CC "public", POLICY_STORE, 30, CACHE_HEURISTIC | CACHE_FOR_AUTHORIZED,
+         .status = 399, .route = &with_ttl},
+        {"400, public", CC "public", POLICY_STORE, 7, CACHE_HEURISTIC | CACHE_FOR_AUTHORIZED,
+         .status = 400, .route = &with_ttl},
+        {"malformed public", CC "public=;", POLICY_STATUS, .status = 302, .route = &with_ttl},
         {"no-cache: validated, no ttl", TAG CC "no-cache", POLICY_STORE, 0, CACHE_NO_CACHE,
          .route = &with_ttl},
         {"must-revalidate", CC "must-revalidate", POLICY_STORE, 30,
@@ -392,6 +343,20 @@ static void test_guess_4_2_2(void **state)
         {"modified ahead of Date", DATE "Last-Modified: " IN_100_S, POLICY_NO_FRESHNESS},
         {"modified at Date", DATE "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT",
          POLICY_NO_FRESHNESS},
+        {"twice, equal", DATE BEFORE_1000_S "\n" BEFORE_1000_S, POLICY_STORE, 100, CACHE_HEURISTIC},
+        {"twice, in conflict", DATE BEFORE_1000_S "\nLast-Modified: " BEFORE_100_S,
+         POLICY_NO_FRESHNESS},
+        {"three times, in conflict",
+         DATE BEFORE_1000_S "\nLast-Modified: " BEFORE_100_S "\nLast-Modified: " BEFORE_100_S,
+         POLICY_NO_FRESHNESS},
+        {"twice, the first bad", DATE "Last-Modified: x\n" BEFORE_1000_S, POLICY_NO_FRESHNESS},
+        {"twice, the second bad", DATE BEFORE_1000_S "\nLast-Modified: x", POLICY_NO_FRESHNESS},
+        {"from the older of two Dates", DATE "Date: " BEFORE_100_S "\n" BEFORE_1000_S, POLICY_STORE,
+         90, CACHE_HEURISTIC},
+        {"rfc850", DATE "Last-Modified: Sunday, 06-Nov-94 08:32:57 GMT", POLICY_STORE, 100,
+         CACHE_HEURISTIC},
+        {"asctime", DATE "Last-Modified: Sun Nov  6 08:32:57 1994", POLICY_STORE, 100,
+         CACHE_HEURISTIC},
         {"no date", DATE "Last-Modified: yesterday", POLICY_NO_FRESHNESS},
         {"must-revalidate", DATE CC "must-revalidate\n" BEFORE_1000_S, POLICY_STORE, 100,
          CACHE_HEURISTIC | SHARED},
@@ -441,6 +406,7 @@ static void test_flags_of_fields(void **state)
         {"empty ETag", CC "max-age=60\nETag:", 0},
         {"Last-Modified", CC "max-age=60\n" BEFORE_1000_S, CACHE_HAS_VALIDATOR},
         {"bad Last-Modified", CC "max-age=60\nLast-Modified: never", 0},
+        {"two Last-Modified", CC "max-age=60\n" BEFORE_1000_S "\nLast-Modified: " BEFORE_100_S, 0},
         {"Vary", CC "max-age=60\nVary: Accept", CACHE_HAS_VARY},
         {"empty Vary", CC "max-age=60\nVary: , ,", 0},
         {"Age", CC "max-age=60\nAge: 5", CACHE_HAD_AGE},
@@ -478,6 +444,9 @@ static void test_initial_age_4_2_3(void **state)
         {"Date ahead", "Date: " IN_100_S, 3, 3},
         {"no Date", "Age: 7", 3, 7003},
         {"bad Date", "Date: x\nAge: 7", 0, 7000},
+        {"Date twice: the older", "Date: " BEFORE_100_S "\n" DATE, 0, 100000},
+        {"Date twice, the older last", DATE "Date: " BEFORE_100_S, 0, 100000},
+        {"Date twice, one bad", "Date: x\nDate: " BEFORE_100_S "\nDate: y", 0, 100000},
         {"rfc850 Date", "Date: Sunday, 06-Nov-94 08:47:57 GMT", 0, 100000},
         {"Date of 1970", "Date: Thu, 01 Jan 1970 00:00:00 GMT", 0, (int64_t)WALL_S * 1000},
         {"Age §5.1: of a list the first", DATE "Age: 7, 90", 0, 7000},

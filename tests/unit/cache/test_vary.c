@@ -68,6 +68,22 @@ static void test_selecting_fields_4_1(void **state)
     no_row_failed();
 }
 
+/* Whether what was built from the one answers the other; both ways, and by their bytes. */
+static void expect_same(const char *name, const char *vary, const char *one, const char *other,
+                        bool wanted)
+{
+    struct variant first, second;
+    expect_row(name, build(vary, one, &first), true);
+    expect_row(name, build(vary, other, &second), true);
+    expect_row(name, matches(&first, other), wanted);
+    expect_row(name, matches(&second, one), wanted);
+    expect_row(name, matches(&first, one), true);
+    expect_row(name, matches(&second, other), true);
+    /* The bytes are the variant: the index tells two variants apart by them. */
+    bool same = first.len == second.len && memcmp(first.bytes, second.bytes, first.len) == 0;
+    expect_row(name, same, wanted);
+}
+
 static void test_normalised_values_4_1(void **state)
 {
     (void)state;
@@ -98,18 +114,152 @@ static void test_normalised_values_4_1(void **state)
         {"quotes that do not end", "A: \"x, y", "A: \"x,  y", false},
         {"quotes that do not end, same", "A: \"x, y", "A: \"x, y", true},
     };
+    for (size_t i = 0; i < weir_count(rows); i++)
+        expect_same(rows[i].name, "Vary: a", rows[i].one, rows[i].other, rows[i].wanted);
+    no_row_failed();
+}
+
+static const char *encoding(const char *value, char out[512])
+{
+    snprintf(out, 512, "Accept-Encoding: %s", value);
+    return out;
+}
+
+/* What each reduction rests on is said in vary.c. */
+static void test_accept_encoding_rfc9110_12_5_3(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *one, *other;
+        bool wanted;
+    } rows[] = {
+        {"another set", "gzip", "br", false},
+        {"a coding more", "gzip", "gzip, br", false},
+        {"names in any case", "GZip, bR", "gzip, br", true},
+        {"order of usual ones", "br, gzip, zstd, deflate", "gzip, deflate, br, zstd", true},
+        {"order of others", "x, dcb, compress", "compress, dcb, x", true},
+        {"order of usual and others", "dcb, gzip", "gzip, dcb", true},
+        {"one is the other's beginning", "dcbx, dcb", "dcb, dcbx", true},
+        {"beginning alone", "dcbx", "dcb", false},
+        {"several lines", "gzip\nAccept-Encoding: br", "br, gzip", true},
+        {"empty members", "gzip,, br,", "gzip, br", true},
+        {"x-gzip", "x-gzip", "gzip", true},
+        {"X-GZIP", "X-GZIP, br", "br, gzip", true},
+        {"x-compress", "x-compress", "compress", true},
+        {"x-deflate is no alias", "x-deflate", "deflate", false},
+        {"weight 1", "gzip;q=1", "gzip", true},
+        {"weight 1.", "gzip;q=1.", "gzip", true},
+        {"weight 1.0", "gzip;q=1.0", "gzip", true},
+        {"weight 1.000", "gzip;q=1.000", "gzip", true},
+        {"Q", "gzip;Q=0.5", "gzip;q=0.5", true},
+        {"last zeros", "gzip;q=0.500", "gzip;q=0.5", true},
+        {"zeros in between", "gzip;q=0.050", "gzip;q=0.05", true},
+        {"thousandths", "gzip;q=0.005", "gzip;q=0.05", false},
+        {"other weights", "gzip;q=0.5", "gzip;q=0.501", false},
+        {"weight below 1", "gzip;q=0.999", "gzip", false},
+        {"spaces around ;", "gzip \t; q=0.5", "gzip;q=0.5", true},
+        {"order with weights", "gzip;q=0.5, br", "br, gzip;q=0.5", true},
+        {"weights swapped", "gzip;q=0.5, br", "gzip, br;q=0.5", false},
+        {"twice the same", "gzip, gzip", "gzip", true},
+        {"twice, an alias", "gzip, x-gzip;q=1", "gzip", true},
+        {"twice, others between", "gzip, br, zstd, gzip", "zstd, br, gzip", true},
+        {"in conflict, as sent", "gzip, gzip;q=0.5", "gzip", false},
+        {"in conflict, other order", "gzip, gzip;q=0.5", "gzip;q=0.5, gzip", false},
+        {"q=0", "gzip, br;q=0", "gzip", true},
+        {"q=0.000", "br;q=0.000, gzip", "gzip", true},
+        {"q=0.", "br;q=0., gzip", "gzip", true},
+        {"nothing but q=0", "gzip;q=0", "", true},
+        {"q=0 beside *", "gzip;q=0, *", "*", false},
+        {"q=0 beside *;q=0", "gzip, br;q=0, *;q=0", "gzip, *;q=0", false},
+        {"order beside *", "*;q=0.1, gzip", "gzip, *;q=0.1", true},
+        {"* or not", "gzip", "gzip, *", false},
+        {"*;q=0 or not", "gzip", "gzip, *;q=0", false},
+        {"identity, least of all", "gzip, identity;q=0.5", "gzip", true},
+        {"identity, just below", "gzip;q=0.5, identity;q=0.499", "gzip;q=0.5", true},
+        {"identity, below all but q=0", "gzip, br;q=0, identity;q=0.1", "gzip", true},
+        {"Identity", "gzip, Identity;q=0.5", "gzip", true},
+        {"identity, as much as another", "gzip, identity", "gzip", false},
+        {"identity, as much as the least", "gzip, br;q=0.5, identity;q=0.5", "gzip, br;q=0.5",
+         false},
+        {"identity, before another", "gzip;q=0.5, identity;q=0.6", "gzip;q=0.5", false},
+        {"identity, whatever the order", "identity, gzip", "gzip, identity", true},
+        {"identity alone", "identity", "", true},
+        {"identity alone, weighted", "identity;q=0.1", "identity", true},
+        {"identity forbidden", "gzip, identity;q=0", "gzip", false},
+        {"only identity forbidden", "identity;q=0", "", false},
+        {"identity beside *", "gzip, identity;q=0.5, *;q=0", "gzip, *;q=0", false},
+        {"identity beside *;q=0.1", "identity;q=0.05, *;q=0.1", "*;q=0.1", false},
+        {"nothing and something", "", "gzip", false},
+        {"malformed: weight above 1", "gzip;q=1.001", "gzip", false},
+        {"malformed: weight of 2", "gzip;q=2", "gzip", false},
+        {"malformed: four digits", "gzip;q=0.5000", "gzip;q=0.5", false},
+        {"malformed: no weight", "gzip;q=", "gzip", false},
+        {"malformed: no digit", "gzip;q=.5", "gzip;q=0.5", false},
+        {"malformed: no point", "gzip;q=05", "gzip;q=0.5", false},
+        {"malformed: letters", "gzip;q=0.a", "gzip;q=0", false},
+        {"malformed: =", "gzip;q:1", "gzip", false},
+        {"malformed: spaces in a weight", "gzip;q= 1", "gzip", false},
+        {"malformed: another parameter", "gzip;level=1", "gzip", false},
+        {"malformed: a parameter more", "gzip;q=1;x=1", "gzip", false},
+        {"malformed: no name", ";q=1, gzip", "gzip", false},
+        {"malformed: no token", "g zip", "G zip", false},
+        {"malformed: case stays", "gzip;x, BR", "gzip;x, br", false},
+        {"malformed: order stays", "gzip;x, br", "br, gzip;x", false},
+        {"malformed: white space goes", "gzip;x ,br", "gzip;x, br", true},
+        {"malformed: the same", "gzip;x, gzip", "gzip;x, gzip", true},
+        {"a name of 32", "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345", "abcdefghijklmnopqrstuvwxyz012345",
+         true},
+        {"a name of 33", "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456", "abcdefghijklmnopqrstuvwxyz0123456",
+         false},
+        {"16 codings", "p,o,n,m,l,k,j,i,h,g,f,e,d,c,b,a", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p", true},
+        {"17 codings", "q,p,o,n,m,l,k,j,i,h,g,f,e,d,c,b,a", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q",
+         false},
+        {"16 codings, one twice", "p,o,n,m,l,k,j,i,h,g,f,e,d,c,b,a,p",
+         "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p", true},
+    };
     for (size_t i = 0; i < weir_count(rows); i++) {
-        struct variant one, other;
-        expect_row(rows[i].name, build("Vary: a", rows[i].one, &one), true);
-        expect_row(rows[i].name, build("Vary: a", rows[i].other, &other), true);
-        expect_row(rows[i].name, matches(&one, rows[i].other), rows[i].wanted);
-        expect_row(rows[i].name, matches(&other, rows[i].one), rows[i].wanted);
-        expect_row(rows[i].name, matches(&one, rows[i].one), true);
-        expect_row(rows[i].name, matches(&other, rows[i].other), true);
-        /* The bytes are the variant: the index tells two variants apart by them. */
-        bool same = one.len == other.len && memcmp(one.bytes, other.bytes, one.len) == 0;
-        expect_row(rows[i].name, same, rows[i].wanted);
+        char one[512], other[512];
+        expect_same(rows[i].name, "Vary: accept-encoding", encoding(rows[i].one, one),
+                    encoding(rows[i].other, other), rows[i].wanted);
     }
+    no_row_failed();
+}
+
+/* What is reduced is only what Accept-Encoding says. */
+static void test_other_fields_stay_as_sent(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"Accept-Language", "Accept", "Accept-Charset", "TE"};
+    for (size_t i = 0; i < weir_count(names); i++) {
+        char vary[64], one[64], other[64];
+        snprintf(vary, sizeof(vary), "Vary: %s", names[i]);
+        snprintf(one, sizeof(one), "%s: de, en;q=0.5", names[i]);
+        snprintf(other, sizeof(other), "%s: en;q=0.5, de", names[i]);
+        expect_same(names[i], vary, one, other, false);
+        snprintf(other, sizeof(other), "%s: de, en;q=0.50", names[i]);
+        expect_same(names[i], vary, one, other, false);
+        snprintf(other, sizeof(other), "%s: DE, en;q=0.5", names[i]);
+        expect_same(names[i], vary, one, other, false);
+        snprintf(other, sizeof(other), "%s: de;q=1, en;q=0.5", names[i]);
+        expect_same(names[i], vary, one, other, false);
+    }
+    no_row_failed();
+}
+
+/* Accept-Encoding, absent or empty, among other names. */
+static void test_accept_encoding_beside_others(void **state)
+{
+    (void)state;
+    const char *vary = "Vary: A, Accept-Encoding, B";
+    expect_same("absent and empty", vary, "A: 1", "A: 1\nAccept-Encoding:", false);
+    expect_same("absent and identity", vary, "A: 1", "A: 1\nAccept-Encoding: identity", false);
+    expect_same("both absent", vary, "A: 1", "A: 1", true);
+    expect_same("reduced, the rest too", vary, "A: 1\nAccept-Encoding: br, gzip\nB: 2",
+                "B: 2\nAccept-Encoding: gzip, br\nA: 1", true);
+    expect_same("reduced, the name before differs", vary, "A: 1\nAccept-Encoding: br, gzip\nB: 2",
+                "B: 2\nAccept-Encoding: gzip, br\nA: 2", false);
+    expect_same("reduced, the name behind differs", vary, "A: 1\nAccept-Encoding: br, gzip\nB: 2",
+                "B: 1\nAccept-Encoding: gzip, br\nA: 1", false);
     no_row_failed();
 }
 
@@ -175,6 +325,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_selecting_fields_4_1),
         cmocka_unit_test(test_normalised_values_4_1),
+        cmocka_unit_test(test_accept_encoding_rfc9110_12_5_3),
+        cmocka_unit_test(test_other_fields_stay_as_sent),
+        cmocka_unit_test(test_accept_encoding_beside_others),
         cmocka_unit_test(test_what_no_request_selects_4_1),
         cmocka_unit_test(test_at_most_32_names),
         cmocka_unit_test(test_build_behind_other_bytes),

@@ -14,8 +14,9 @@
 #define TIME_ADVICE "; write a time such as 500ms, 30s, 5m, 1h or 7d\n"
 #define SIZE_ADVICE "; write a size such as 64KiB, 512MiB or 2GiB\n"
 #define CACHE_KEYS                                                                                 \
-    "; the keys here are enabled, ttl, negative_ttl, hit_for_miss, "                               \
-    "stale_while_revalidate, stale_if_error, keep\n"
+    "; the keys here are enabled, ttl, negative_ttl, status_ttl, ttl_min, ttl_max, "               \
+    "heuristic_percent, heuristic_max, override, set_cookie, hit_for_miss, key, bypass, "          \
+    "query_body, stale_while_revalidate, stale_if_error, keep\n"
 
 static void test_unknown_keys(void **state)
 {
@@ -47,10 +48,10 @@ static void test_later_keys(void **state)
                   "1:33: unknown key \"http2\"; the keys here are address\n"
                   "1:46: unknown key \"tls\"; the keys here are address\n");
     expect_errors("upstreams: {a: {servers: [\"http://h:1\"], retries: {}, health: {}}}\n"
-                  "routes: [{upstream: a, cache: {key: {}, bypass: {}}}]\n",
+                  "routes: [{upstream: a, cache: {key: {host: a}}}]\n",
                   "1:42: unknown key \"retries\"; the keys here are servers, host, pool, timeouts\n"
                   "1:55: unknown key \"health\"; the keys here are servers, host, pool, timeouts\n"
-                  "2:32: unknown key \"key\"" CACHE_KEYS "2:41: unknown key \"bypass\"" CACHE_KEYS);
+                  "2:38: unknown key \"host\"; the keys here are query, headers, cookies\n");
 }
 
 static void test_values(void **state)

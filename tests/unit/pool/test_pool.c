@@ -41,8 +41,17 @@ static void test_counters(void **state)
 {
     (void)state;
     fixture_start(&f, NULL);
-    pool_count_request(f.server, false, 100);
-    pool_count_request(f.server, true, 300);
+    struct client client;
+    client_init(&client, &f);
+    assert_int_equal(client_lease(&client, &f, POOL_WANT_ANY), POOL_CONNECT);
+    pool_count_request(&client.lease, false, 100);
+    client_park(&client);
+    assert_int_equal(client_lease(&client, &f, POOL_WANT_ANY), POOL_REUSED);
+    pool_count_request(&client.lease, true, 300);
+    client_discard(&client, POOL_CLOSE_ERROR);
+    /* What nothing was said of is no request. */
+    client_lease(&client, &f, POOL_WANT_ANY);
+    client_discard(&client, POOL_CLOSE_CLIENT_GONE);
     pool_count_retry(f.server);
     static struct histogram latency;
     memset(&latency, 0, sizeof(latency));

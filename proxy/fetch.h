@@ -20,8 +20,8 @@ struct fetch {
     struct cache_key key;             /* of a findable fill; its text in the arena */
     struct str request_head;          /* in the arena */
     struct str plain_head;            /* the same without conditions, when it has some */
-    struct str invalidates; /* key text that a successful unsafe request invalidates; or "" */
-    struct fields asked;    /* the leader's, kept for Vary; empty where nothing is stored */
+    struct str invalidates;  /* key text that a successful unsafe request invalidates; or "" */
+    struct http1_head asked; /* the leader's fields, kept for Vary; empty where nothing is stored */
     enum method method;
     bool cacheable, findable, upgrade, has_body, body_chunked, replayable;
     const struct conf_route_key *key_rules; /* as the leader's */

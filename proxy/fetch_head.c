@@ -12,6 +12,7 @@ bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request)
     struct field *rows;
     struct str bytes;
 
+    fetch->asked.count = 0;
     if (!fetch->findable || fields.count == 0)
         return true;
     last = &fields.list[fields.count - 1];
@@ -21,7 +22,8 @@ bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request)
     if (!rows)
         return false;
     memcpy(rows, fields.list, fields.count * sizeof(*rows));
-    fetch->asked = (struct fields){rows, fields.count};
+    fetch->asked.list = rows;
+    fetch->asked.count = fields.count;
     const char *from = bytes.ptr;
     bytes = arena_copy(&fetch->arena, bytes);
     if (!bytes.ptr)
@@ -97,7 +99,7 @@ bool fetch_publish_head(struct fetch *fetch)
         out.content_length = 0;
     vary = appender_on(block.ptr + block.len, block.cap - block.len);
     if (out.reason == POLICY_STORE && (out.meta.flags & CACHE_HAS_VARY)) {
-        if (!cache_vary_build(http1_fields(head), fetch->asked, &vary))
+        if (!cache_vary_build(http1_fields(head), http1_fields(&fetch->asked), &vary))
             out.reason = POLICY_VARY_STAR;
         out.vary = str_of(vary.ptr, vary.len);
     }

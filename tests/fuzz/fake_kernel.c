@@ -291,6 +291,11 @@ int64_t base_clock_wall_us(void)
     return WALL_START_US + fake_kernel.now_us;
 }
 
+void base_clock_step_wall(int64_t ms)
+{
+    (void)ms; /* one clock stands for both */
+}
+
 void base_clock_advance(int64_t ms)
 {
     fake_kernel.now_us += ms * 1000;

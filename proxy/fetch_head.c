@@ -15,7 +15,6 @@ bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request)
     struct field *rows;
     struct str bytes;
 
-    fetch->asked.count = 0;
     if (fields.count == 0)
         return true;
     last = &fields.list[fields.count - 1];
@@ -25,8 +24,7 @@ bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request)
     if (!rows)
         return false;
     memcpy(rows, fields.list, fields.count * sizeof(*rows));
-    fetch->asked.list = rows;
-    fetch->asked.count = fields.count;
+    fetch->asked = (struct fields){rows, fields.count};
     const char *from = bytes.ptr;
     bytes = arena_copy(&fetch->arena, bytes);
     if (!bytes.ptr)
@@ -42,7 +40,7 @@ bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request)
 static enum policy_reason judge(struct fetch *fetch, struct policy_exchange exchange,
                                 struct cache_meta *meta)
 {
-    exchange.describes_target = fetch_describes_target(fetch);
+    exchange.describes_target = fetch_is_for_target(fetch) && fetch_describes_target(fetch);
     exchange.request = &fetch->directives;
     exchange.route = &fetch->route->cache;
     exchange.now_ms = fetch->worker->loop.now_ms;
@@ -51,6 +49,27 @@ static enum policy_reason judge(struct fetch *fetch, struct policy_exchange exch
 }
 
 /* ---- updates of what is stored --------------------------------------------------------------- */
+
+/* What has no Date gets one, so that the age starts anew. */
+static void date_answer(struct fetch *fetch)
+{
+    struct http1_head *head = &fetch->head;
+    char *date;
+
+    if (fields_first(http1_fields(head), FIELD_DATE) || head->count == head->capacity)
+        return;
+    date = arena_alloc(&fetch->arena, DATE_BYTES);
+    if (!date)
+        return;
+    date_format(worker_wall_s(), date);
+    head->list[head->count++] = (struct field){
+        .name = "Date",
+        .name_len = 4,
+        .value = date,
+        .value_len = DATE_BYTES,
+        .id = FIELD_DATE,
+    };
+}
 
 /* The updated block as fields again, so that the rules can look at it; what of the answer is never
  * stored counts too. */
@@ -102,7 +121,7 @@ static enum freshen update(struct fetch *fetch, struct cache_object *stored, enu
     meta.flags |= old.flags & CACHE_HAS_VARY;
     vary = appender_on(block.ptr + block.len, block.cap - block.len);
     if (how == UPDATE_COPY &&
-        !cache_vary_build(http1_fields(&read), http1_fields(&fetch->asked), &vary))
+        !cache_vary_build(http1_fields(&read), fetch->asked, &vary))
         return FRESHEN_OTHER;
     selected = str_of(vary.ptr, vary.len);
     renewal.vary = how == UPDATE_COPY ? &selected : NULL;
@@ -141,6 +160,7 @@ static void take_head_answer(struct fetch *fetch)
     const struct http1_head *head = &fetch->head;
     int64_t length = head->has_content_length ? (int64_t)head->content_length : -1;
 
+    date_answer(fetch);
     for (unsigned i = 0; i < fetch->variants_count; i++) {
         struct cache_object *stored = fetch->variants[i], *updated = NULL;
         struct cache_meta meta = cache_object_meta(stored);
@@ -222,7 +242,7 @@ bool fetch_publish_head(struct fetch *fetch)
         out.content_length = 0;
     vary = appender_on(block.ptr + block.len, block.cap - block.len);
     if (out.reason == POLICY_STORE && (out.meta.flags & CACHE_HAS_VARY)) {
-        if (!cache_vary_build(http1_fields(head), http1_fields(&fetch->asked), &vary))
+        if (!cache_vary_build(http1_fields(head), fetch->asked, &vary))
             out.reason = POLICY_VARY_STAR;
         out.vary = str_of(vary.ptr, vary.len);
     }
@@ -233,23 +253,6 @@ bool fetch_publish_head(struct fetch *fetch)
 }
 
 /* ---- 304 -------------------------------------------------------------------------------------- */
-
-/* A 304 without Date gets one, so that the age starts anew. */
-static void date_not_modified(struct fetch *fetch, char date[DATE_BYTES])
-{
-    struct http1_head *head = &fetch->head;
-
-    if (fields_first(http1_fields(head), FIELD_DATE) || head->count == head->capacity)
-        return;
-    date_format(worker_wall_s(), date);
-    head->list[head->count++] = (struct field){
-        .name = "Date",
-        .name_len = 4,
-        .value = date,
-        .value_len = DATE_BYTES,
-        .id = FIELD_DATE,
-    };
-}
 
 /* Of a request that selected none of the variants that were asked about (RFC 9111 §4.3.4). */
 static struct cache_object *choose_variant(const struct fetch *fetch)
@@ -284,11 +287,10 @@ enum freshen fetch_take_not_modified(struct fetch *fetch)
     struct cache_object *chosen = fetch->stored ? fetch->stored : choose_variant(fetch);
     struct cache_object *object = NULL, *updated = NULL;
     enum freshen result = FRESHEN_OTHER;
-    char date[DATE_BYTES];
 
     if (!chosen)
         return FRESHEN_OTHER;
-    date_not_modified(fetch, date);
+    date_answer(fetch);
     if (cache_object_meta(chosen).flags & CACHE_HAS_VARY)
         freshen_others(fetch, chosen);
     if (!fetch->stored)
@@ -311,7 +313,7 @@ enum freshen fetch_take_not_modified(struct fetch *fetch)
 bool fetch_find_variants(struct fetch *fetch)
 {
     bool by_head = fetch->method == METHOD_HEAD;
-    struct fields asked = http1_fields(&fetch->asked);
+    struct fields asked = fetch->asked;
     struct cache_object *found[ASKED_VARIANTS];
     unsigned count = cache_variants(fetch->worker->cache, &fetch->key, by_head ? &asked : NULL,
                                     found, ASKED_VARIANTS);

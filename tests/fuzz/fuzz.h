@@ -23,6 +23,8 @@
     X(structured)                                                                                  \
     X(vary)                                                                                        \
     X(tags)                                                                                        \
+    X(key)                                                                                         \
+    X(cookies)                                                                                     \
     X(conditions)                                                                                  \
     X(range)                                                                                       \
     X(freshen)                                                                                     \

@@ -16,8 +16,8 @@ struct said {
     bool targeted;     /* a field is there that may take the place of Cache-Control */
     bool may_be_stale; /* whatever it says (the route's override) */
     bool has_date;
-    int64_t date_s;      /* of several the first, which makes it older; */
-    int64_t last_date_s; /* and the last, which makes it expire sooner */
+    int64_t date_s;      /* of several the earliest, which makes it older; */
+    int64_t last_date_s; /* and the latest, which makes it expire sooner */
     bool has_modified, bad_modified;
     int64_t modified_s;
     bool has_age;
@@ -163,7 +163,7 @@ static unsigned targeted_flag(enum field_id decides)
 }
 
 /* A field for Weir, or for caches like it, takes the place of Cache-Control and Expires (RFC 9213
- * §2.2). Returns the flag that tells which one it was. */
+ * §2.2). Returns the flags that tell whose word it was. */
 static unsigned heed_targeted(const struct policy_exchange *exchange, struct said *said)
 {
     enum field_id decides = FIELD_OTHER;
@@ -175,7 +175,7 @@ static unsigned heed_targeted(const struct policy_exchange *exchange, struct sai
     if ((before == CACHE_BY_WEIR && decides != FIELD_WEIR_CACHE_CONTROL) ||
         (before == CACHE_BY_SURROGATE && decides == FIELD_OTHER)) {
         recall(exchange->stored, said);
-        return before;
+        return before | (exchange->stored->flags & CACHE_OVERRIDDEN);
     }
     if (decides != FIELD_OTHER)
         said->expires.there = false;

@@ -340,6 +340,7 @@ static enum fetch_state ask_query_anew(struct fetch *fetch)
 {
     cache_object_release(&fetch->stored);
     fetch->request_head = fetch->plain_head;
+    fetch->plain_head = str_of(NULL, 0);
     return start_over(fetch, POOL_CLOSE_ERROR);
 }
 
@@ -359,7 +360,7 @@ static enum fetch_state take_head(struct fetch *fetch)
             return fetch_fail(fetch, LOCAL_OVERLOADED);
         }
     }
-    if (fetch->stored && fetch->head.status == 412 && fetch->method == METHOD_QUERY)
+    if (fetch->plain_head.ptr && fetch->head.status == 412 && fetch->method == METHOD_QUERY)
         return ask_query_anew(fetch);
     if (!fetch_publish_head(fetch))
         return fetch_fail(fetch, LOCAL_OVERLOADED);
@@ -746,7 +747,7 @@ static void set_up(struct fetch *fetch, struct worker *worker, const struct fetc
 {
     const struct http1_head *head = order->request->head;
 
-    memset(fetch, 0, sizeof(*fetch));
+    memset(fetch, 0, offsetof(struct fetch, lease));
     fetch->magic = FETCH_MAGIC;
     fetch->worker = worker;
     fetch->leader = order->refresh ? NULL : order->request;

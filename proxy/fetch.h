@@ -20,8 +20,8 @@ struct fetch {
     struct cache_key key;             /* of what was looked up; its text in the arena */
     struct str request_head;          /* in the arena */
     struct str plain_head;            /* the same without conditions, when it has some */
-    struct str invalidates;  /* key text that a successful unsafe request invalidates; or "" */
-    struct http1_head asked; /* the leader's fields, kept for Vary; empty where nothing is stored */
+    struct str invalidates; /* key text that a successful unsafe request invalidates; or "" */
+    struct fields asked;    /* the leader's, kept for Vary; empty where nothing is stored */
     enum method method;
     bool cacheable, findable, upgrade, has_body, body_chunked, replayable;
     const struct conf_route_key *key_rules; /* as the leader's */
@@ -53,7 +53,6 @@ struct fetch {
 
     /* connection */
     enum pool_want want;
-    struct pool_lease lease;
     struct pool_conn pool_conn;
     struct net_conn conn;
     bool lease_waits, holds_slot, grant_under_way, reused, reusable;
@@ -90,6 +89,9 @@ struct fetch {
     struct str trailers; /* in the arena */
     struct tunnel *tunnel;
     bool tunnel_ended;
+
+    /* made by their own functions; what is before is zeroed */
+    struct pool_lease lease;
     struct field fields[];
 };
 
@@ -112,7 +114,8 @@ bool fetch_publish_head(struct fetch *fetch);
  * method invalidates, is kept. False when memory is out. */
 bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request);
 bool fetch_note_invalidation(struct fetch *fetch, const struct request *request);
-/* Whether it is a POST whose response may answer GETs; and whether this response says so. */
+/* Whether it is a POST whose response may answer GETs; and, of such a one, whether its response says
+ * that it is the target's. */
 static inline bool fetch_is_for_target(const struct fetch *fetch)
 {
     return !fetch->cacheable && fetch->findable;

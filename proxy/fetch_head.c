@@ -15,7 +15,6 @@ bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request)
     struct field *rows;
     struct str bytes;
 
-    fetch->asked.count = 0;
     if (fields.count == 0)
         return true;
     last = &fields.list[fields.count - 1];
@@ -25,8 +24,7 @@ bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request)
     if (!rows)
         return false;
     memcpy(rows, fields.list, fields.count * sizeof(*rows));
-    fetch->asked.list = rows;
-    fetch->asked.count = fields.count;
+    fetch->asked = (struct fields){rows, fields.count};
     const char *from = bytes.ptr;
     bytes = arena_copy(&fetch->arena, bytes);
     if (!bytes.ptr)
@@ -61,7 +59,7 @@ bool fetch_note_invalidation(struct fetch *fetch, const struct request *request)
 static enum policy_reason judge(struct fetch *fetch, struct policy_exchange exchange,
                                 struct cache_meta *meta)
 {
-    exchange.describes_target = fetch_describes_target(fetch);
+    exchange.describes_target = fetch_is_for_target(fetch) && fetch_describes_target(fetch);
     exchange.request = &fetch->directives;
     exchange.route = &fetch->route->cache;
     exchange.now_ms = fetch->worker->loop.now_ms;
@@ -141,7 +139,7 @@ static enum freshen update(struct fetch *fetch, struct cache_object *stored, enu
     meta.flags |= old.flags & CACHE_HAS_VARY;
     vary = appender_on(block.ptr + block.len, block.cap - block.len);
     if (how == UPDATE_COPY &&
-        !cache_vary_build(http1_fields(&read), http1_fields(&fetch->asked), &vary))
+        !cache_vary_build(http1_fields(&read), fetch->asked, &vary))
         return FRESHEN_OTHER;
     *object = how == UPDATE_COPY ? cache_freshen_as(cache, &fetch->key, stored, &meta, updated,
                                                     str_of(vary.ptr, vary.len))
@@ -261,7 +259,7 @@ bool fetch_publish_head(struct fetch *fetch)
         out.content_length = 0;
     vary = appender_on(block.ptr + block.len, block.cap - block.len);
     if (out.reason == POLICY_STORE && (out.meta.flags & CACHE_HAS_VARY)) {
-        if (!cache_vary_build(http1_fields(head), http1_fields(&fetch->asked), &vary))
+        if (!cache_vary_build(http1_fields(head), fetch->asked, &vary))
             out.reason = POLICY_VARY_STAR;
         out.vary = str_of(vary.ptr, vary.len);
     }
@@ -329,7 +327,7 @@ enum freshen fetch_take_not_modified(struct fetch *fetch)
 bool fetch_find_variants(struct fetch *fetch)
 {
     bool by_head = fetch->method == METHOD_HEAD;
-    struct fields asked = http1_fields(&fetch->asked);
+    struct fields asked = fetch->asked;
     struct cache_object *found[ASKED_VARIANTS];
     unsigned count = cache_variants(fetch->worker->cache, &fetch->key, by_head ? &asked : NULL,
                                     found, ASKED_VARIANTS);

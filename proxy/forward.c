@@ -287,6 +287,9 @@ static bool may_be_trailer(const struct field *f)
     case FIELD_CONTENT_TYPE:
     case FIELD_CONTENT_RANGE:
     case FIELD_CACHE_CONTROL:
+    case FIELD_CDN_CACHE_CONTROL:
+    case FIELD_SURROGATE_CONTROL:
+    case FIELD_WEIR_CACHE_CONTROL:
     case FIELD_EXPECT:
     case FIELD_RANGE:
     case FIELD_TRAILER:

@@ -26,12 +26,20 @@ typedef enum request_state state_function(struct request *request);
 
 static void run(struct request *request);
 static void on_wait_due(struct wheel_timer *timer, int64_t now_ms);
+/* Out of the way of GET and HEAD. */
+static enum request_state begin_other(struct request *request) __attribute__((noinline));
 
 /* ---- small helpers ---- */
 
 static bool is_get_or_head(const struct request *request)
 {
     return request->head->method == METHOD_GET || request->head->method == METHOD_HEAD;
+}
+
+/* All of it: the request can be looked up by it. */
+static inline bool holds_content(const struct request *request)
+{
+    return weir_unlikely(request->content != NULL) && content_is_whole(request->content);
 }
 
 static bool accepts_json(const struct request *request)
@@ -187,7 +195,7 @@ static enum request_state await_content(struct request *request)
 
 /* What an unsafe request invalidates, and what a POST's answer is stored as, is found by GETs, which
  * may take another route. */
-static enum request_state route_as_get(struct request *request)
+static void find_key_rules_of_get(struct request *request)
 {
     const struct http1_head *head = request->head;
     struct str unused;
@@ -197,6 +205,13 @@ static enum request_state route_as_get(struct request *request)
 
     if (route)
         request->key_rules = &route->cache.key;
+}
+
+static enum request_state begin_other(struct request *request)
+{
+    if (request->head->method == METHOD_QUERY)
+        return begin_content(request);
+    find_key_rules_of_get(request);
     return REQUEST_LOOKUP;
 }
 
@@ -215,17 +230,13 @@ static enum request_state route(struct request *request)
         return answer_local(request, LOCAL_MAX_FORWARDS);
     cell_add(&request->worker->stats.routes[request->route->index].requests, 1);
     request->key_rules = &request->route->cache.key;
-    if (weir_likely(is_get_or_head(request)))
-        return REQUEST_LOOKUP;
-    if (head->method == METHOD_QUERY)
-        return begin_content(request);
-    return route_as_get(request);
+    return weir_likely(is_get_or_head(request)) ? REQUEST_LOOKUP : begin_other(request);
 }
 
 /* ---- LOOKUP ---- */
 
 /* Fields that Connection names do not reach the origin, so Vary could not tell what they selected. */
-static bool names_fields(struct fields fields)
+static inline bool names_fields(struct fields fields)
 {
     unsigned at = 0;
     const struct field *f;
@@ -255,7 +266,7 @@ static const char *passes_by(struct request *request)
 {
     const struct http1_head *head = request->head;
     struct fields fields = http1_fields(head);
-    bool has_content = content_is_whole(request->content);
+    bool has_content = holds_content(request);
 
     if (!request->route->cache.enabled)
         return "bypass";
@@ -282,13 +293,11 @@ void request_write_key(const struct request *request, struct appender *out)
 {
     const struct http1_head *head = request->head;
 
-    const struct conf_route_key *rules = request->key_rules;
-
     cache_key_write(out, head->scheme.len ? head->scheme : request->scheme, head->authority,
-                    head->path_query, rules);
-    if (weir_unlikely(rules->any))
-        cache_key_add_fields(out, http1_fields(head), rules);
-    if (weir_unlikely(content_is_whole(request->content)))
+                    head->path_query, request->key_rules);
+    if (weir_unlikely(request->key_rules->any))
+        cache_key_add_fields(out, http1_fields(head), request->key_rules);
+    if (weir_unlikely(holds_content(request)))
         cache_key_add_content(out, request->worker->cache, http1_fields(head),
                               content_bytes(request->content));
     weir_assert(!out->overflow);
@@ -655,7 +664,7 @@ static bool apply_range(struct request *request, const struct source *source,
         .arriving = !request->object,
     };
 
-    if (!is_selected_here(request) || request->range_forwarded || source->bodiless ||
+    if (!is_selected_here(request) || (request->range_forwarded && !request->object) ||
         (source->content_length < 0 && !source->complete))
         return true;
     return range_prepare(request, &selected, head);
@@ -859,7 +868,8 @@ static enum request_state finish(struct request *request)
     if (request->sink)
         request->sink->ops->done(request->sink, cut);
     cache_object_release(&request->object);
-    content_release(&request->content);
+    if (weir_unlikely(request->content != NULL))
+        content_release(&request->content);
     release(request);
     return REQUEST_DONE;
 }

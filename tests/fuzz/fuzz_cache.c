@@ -27,9 +27,17 @@ static void check_judged(const struct policy_exchange *exchange, enum policy_rea
     }
     weir_assert(!request->no_store && exchange->route->enabled);
     weir_assert(exchange->method == METHOD_GET);
-    /* A cookie is given to others only for a time that the origin itself gave. */
-    if (fields_first(exchange->fields, FIELD_SET_COOKIE) != NULL)
-        weir_assert(meta->lifetime_s > 0 && !(meta->flags & (CACHE_NO_CACHE | CACHE_HEURISTIC)));
+    /* A cookie is given to others only for a time that the origin itself gave, or by the route's
+     * word. */
+    if (fields_first(exchange->fields, FIELD_SET_COOKIE) != NULL) {
+        weir_assert(exchange->route->set_cookie == CONF_SET_COOKIE_STORE ||
+                    (exchange->route->override == 0 && meta->lifetime_s > 0 &&
+                     !(meta->flags & (CACHE_NO_CACHE | CACHE_HEURISTIC))));
+    }
+    weir_assert(exchange->route->override != 0 || !(meta->flags & CACHE_OVERRIDDEN));
+    if (exchange->route->ttl_max_s > 0 && !(meta->flags & CACHE_NO_CACHE))
+        weir_assert(meta->born_ms + meta->lifetime_s * INT64_C(1000) <=
+                    exchange->now_ms + exchange->route->ttl_max_s * INT64_C(1000));
     weir_assert(!request->authorization || (meta->flags & CACHE_FOR_AUTHORIZED));
     /* §4.2.4 */
     if (meta->flags & (CACHE_NO_CACHE | CACHE_MUST_REVALIDATE))
@@ -120,13 +128,27 @@ void fuzz_cache_control(const uint8_t *bytes, size_t len)
 {
     static const enum method methods[] = {METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OTHER};
     static const unsigned statuses[] = {200, 404, 206, 500, 301, 204, 302, 599};
-    static const struct conf_route_cache routes[] = {{.enabled = true},
-                                                     {.enabled = true,
-                                                      .ttl_s = 10,
-                                                      .negative_ttl_s = 5,
-                                                      .stale_while_revalidate_s = 20,
-                                                      .stale_if_error_s = 3000,
-                                                      .keep_s = 61}};
+    static struct conf_status_ttl times[] = {{500, 3}, {200, 0}};
+    static const struct conf_route_cache routes[] = {
+        {.enabled = true, .heuristic_percent = 10, .heuristic_max_s = 86400},
+        {.enabled = true,
+         .ttl_s = 10,
+         .negative_ttl_s = 5,
+         .ttl_min_s = 2,
+         .ttl_max_s = 60,
+         .stale_while_revalidate_s = 20,
+         .stale_if_error_s = 3000,
+         .keep_s = 61},
+        {.enabled = true,
+         .ttl_s = 10,
+         .override = (1u << CONF_OVERRIDES) - 1,
+         .set_cookie = CONF_SET_COOKIE_STORE},
+        {.enabled = true,
+         .ttl_s = 10,
+         .override = 1u << CONF_OVERRIDE_NO_STORE,
+         .status_ttl = times,
+         .status_ttl_count = weir_count(times)},
+    };
     if (len == 0)
         return;
     unsigned dice = bytes[0];
@@ -142,17 +164,22 @@ void fuzz_cache_control(const uint8_t *bytes, size_t len)
     struct policy_exchange exchange = {
         .method = methods[dice & 3],
         .request = &request,
-        .route = &routes[dice >> 2 & 1],
+        .route = &routes[(dice >> 2 & 1) + (dice >> 6 & 2)],
         .status = statuses[dice >> 3 & 7],
         .fields = fuzz_fields(&said),
         .wall_now_s = 1700000000,
         .now_ms = 1000000,
         .requested_ms = dice & 0x40 ? 1000000 : 900000,
     };
-    struct cache_meta meta;
+    struct cache_meta meta, stored;
     memset(&meta, 0x55, sizeof meta);
     check_judged(&exchange, policy_judge(&exchange, &meta), &meta);
     check_use(&meta, &request, exchange.now_ms);
+    /* As the updated head of a 304, of which fields that are not kept have been left out. */
+    stored = meta;
+    stored.flags |= (uint16_t)(dice & 0x40 ? CACHE_BY_WEIR : CACHE_BY_SURROGATE);
+    exchange.stored = &stored;
+    check_judged(&exchange, policy_judge(&exchange, &meta), &meta);
     free(text);
 }
 

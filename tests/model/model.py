@@ -4,71 +4,83 @@ Written from the RFC's text (sections are its own unless another RFC is named) a
 leaves a choice, OPTIONS has the one that docs/caching.md says Weir has made. One request at a time, whole seconds.
 
     cache = Cache(OPTIONS, now_s)
-    answer = cache.exchange(request, ask)      ask(Asked) -> Reply: what the origin answers
+    answer = cache.exchange(request, ask)      ask(Asked) -> Reply, or None: the origin fails
     cache.advance(seconds)
+    cache.purge(...)
+
+What is asked and stored behind a client's back (stale-while-revalidate) has happened when exchange() returns.
 """
 
 import collections
 import dataclasses
-import datetime
-import functools
-import re
 
-# Where the RFC leaves a choice. A test changes one at a time and must find that Weir differs.
+from values import (AGE_MOST_S, HEURISTIC, UNDERSTOOD, Message, byte_ranges, directives, entity_tags, format_date, is_entity_tag,
+                    join_ranges, members, parse_date, seconds, string_list, structured_directives, surrogate_directives, tokens,
+                    weakly_equal)
+
+# Where the RFC leaves a choice, and rules that can be got wrong. run.py --planted changes one at a time and has to find a
+# difference.
 OPTIONS = {
-    "heuristic_divisor": 10,            # §4.2.2: a tenth of Date - Last-Modified
-    "heuristic_most_s": 86400,          # and at most a day
-    "fresh_at_its_lifetime": False,     # §4.2: "freshness_lifetime > current_age"
-    "date_slack_s": 1,                  # §4.2.3: a Date one second behind counts as now
-    "age_counts": True,                 # §4.2.3: Age in an answer
-    "s_maxage_first": True,             # §5.2.2.10
-    "conflict_is_stale": True,          # §4.2.1: the first, or stale
-    "set_cookie_needs_freshness": True,  # §7.3: no rule; Weir's own
-    "authorization_guarded": True,      # §3.5
-    "no_cache_validates": True,         # §5.2.2.4
-    "max_stale_heeded": True,           # §5.2.1.2: may
-    "min_fresh_heeded": True,           # §5.2.1.3
+    # storing
+    "authorization_guarded": True,          # §3.5
+    "must_understand_heeded": True,         # §5.2.2.3
+    "set_cookie_needs_freshness": True,     # §7.3 has no rule
+    "post_stored": True,                    # RFC 9110 §9.3.3: may
+    "query_looked_up": True,                # may
+    # freshness
+    "heuristic_divisor": 10,                # §4.2.2: a tenth of Date - Last-Modified
+    "heuristic_most_s": 86400,              # and at most a day
+    "public_is_guessed": True,              # §4.2.2: may
+    "fresh_at_its_lifetime": False,         # §4.2: "freshness_lifetime > current_age"
+    "date_slack_s": 1,                      # §4.2.3: a Date one second behind counts as now
+    "age_counts": True,                     # §4.2.3: Age in an answer
+    "s_maxage_first": True,                 # §5.2.2.10
+    "conflict_is_stale": True,              # §4.2.1: the first, or stale
+    "targeted_first": True,                 # RFC 9213
+    # requests
+    "no_cache_validates": True,             # §5.2.2.4
+    "max_stale_heeded": True,               # §5.2.1.2: may
+    "min_fresh_heeded": True,               # §5.2.1.3
+    "pragma_heeded": True,                  # §5.4
+    "etag_decides_over_date": True,         # RFC 9110 §13.2.2
+    # stale
     "must_revalidate_forbids_stale": True,  # §5.2.2.2, §5.2.2.8, §5.2.2.10
-    "must_understand_heeded": True,     # §5.2.2.3
-    "vary_heeded": True,                # §4.1
-    "recent_by_date": True,            # §4: of several that match
-    "unsafe_invalidates": True,         # §4.4
-    "etag_decides_over_date": True,     # RFC 9110 §13.2.2
-    "not_modified_updates": True,       # §3.2
+    "while_revalidate": True,               # RFC 5861 §3
+    "if_error": True,                       # RFC 5861 §4
+    "keep_s": 120,                          # how long what can be asked about is kept (run.py configures it)
+    "rest_s": 1,                            # between a refresh that failed and the next
+    # variants
+    "vary_heeded": True,                    # §4.1
+    "recent_by_date": True,                 # §4: of several that match
+    "variants_asked_about": True,           # §4.3.1: may
+    # validation
+    "not_modified_updates": True,           # §3.2
     "other_not_modified_is_refused": True,  # §4.3.4
-    "pragma_heeded": True,              # §5.4
-    "locations_invalidate": True,       # §4.4: may
-    "post_stored": True,                # RFC 9110 §9.3.3: may
-    "query_looked_up": True,            # may
-    "ranges_served": True,              # RFC 9110 §14.2: may
-    "if_range_heeded": True,            # RFC 9110 §13.1.5
-    "kept_without_validator": False,    # expired ones that nothing can be asked about are dropped
+    "head_updates": True,                   # §4.3.5: should
+    # invalidation
+    "unsafe_invalidates": True,             # §4.4
+    "locations_invalidate": True,           # §4.4: may
+    "groups_invalidate": True,              # RFC 9875
+    # ranges
+    "ranges_served": True,                  # RFC 9110 §14.2: may
+    "if_range_heeded": True,                # RFC 9110 §13.1.5
 }
 
-UNDERSTOOD = {200, 201, 202, 203, 204, 205, 300, 301, 302, 303, 307, 308, 400, 401, 402, 403, 404, 405, 406, 407, 408, 409,
-              410, 411, 413, 414, 415, 416, 417, 421, 422, 426, 500, 501, 502, 503, 504, 505}
-HEURISTIC = {200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501}     # RFC 9110 §15.1
-SAFE = {"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"}                      # RFC 9110 §9.2.1
+SAFE = {"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"}     # RFC 9110 §9.2.1
 CONDITIONS = ("if-none-match", "if-modified-since")
-OVERFLOW_S = 2147483648                                                  # §1.2.2
-RANGES_MOST = 16                                                         # RFC 9110 §17.15: some bound
-RANGE_GAP = 80
-STRONG_DATE_S = 60                                                       # RFC 9110 §8.8.2.2
-AGE_MOST_S = 2147483647                                                  # "the greatest positive integer"
+ERRORS = {500, 502, 503, 504}                           # RFC 5861 §4
+FORBID_STALE = ("must-revalidate", "proxy-revalidate", "s-maxage")
+TARGETED = (("weir-cache-control", structured_directives), ("cdn-cache-control", structured_directives),
+            ("surrogate-control", surrogate_directives))
+FOR_WEIR = ("weir-cache-control", "surrogate-control")
+STALE_MOST_S = 16777215
+RANGES_MOST = 16                                        # RFC 9110 §17.15: some bound
+STRONG_DATE_S = 60                                      # RFC 9110 §8.8.2.2
+VARIANTS_ASKED = 8
+INFINITE = float("inf")
 
 
 # ---- messages ----
-
-
-@dataclasses.dataclass
-class Message:
-    fields: list = dataclasses.field(default_factory=list)
-
-    def all(self, name):
-        return [value for key, value in self.fields if key.lower() == name]
-
-    def first(self, name):
-        return next(iter(self.all(name)), None)
 
 
 @dataclasses.dataclass
@@ -81,6 +93,9 @@ class Request(Message):
     def key(self):
         """What a stored response is found by; HEAD is answered with what GET has stored (§4)."""
         return (self.url, self.content) if self.method == "QUERY" else (self.url, None)
+
+    def as_get(self):
+        return Request(self.fields, "QUERY" if self.method == "QUERY" else "GET", self.url, self.content)
 
 
 @dataclasses.dataclass
@@ -107,16 +122,20 @@ class Answer(Message):
     cache_status: dict = None
     content_range: str = None
     parts: list = None      # of a multipart/byteranges: (Content-Range, bytes) of each
+    own: bool = False       # the cache's own words
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Stored(Message):
-    key: tuple = ()
     status: int = 0
     body: bytes = b""
-    vary: tuple = ()        # (name, members that the request had) of each name in Vary
+    key: tuple = ()
+    vary: tuple = ()        # (name, members that the request had, or None) of each name in Vary
     born_s: int = 0         # when its age was 0
+    arrived_s: int = 0
     lifetime_s: int = 0
+    while_revalidate_s: int = 0
+    if_error_s: int = 0
     control: dict = None
 
     def validators(self):
@@ -125,124 +144,25 @@ class Stored(Message):
     def can_be_asked_about(self):
         return bool(self.first("etag")) or parse_date(self.first("last-modified")) is not None
 
-
-# ---- values ----
-
-DATES = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
-EPOCH = datetime.datetime(1970, 1, 1)
-
-
-@functools.lru_cache(4096)
-def parse_date(text):
-    """Seconds since 1970 of an HTTP date in one of its three forms (RFC 9110 §5.6.7), or None."""
-    for form in DATES:
-        try:
-            return int((datetime.datetime.strptime(text or "", form) - EPOCH).total_seconds())
-        except ValueError:
-            continue
-    return None
-
-
-def members(lines):
-    """The members of a list field's lines, quoted strings kept whole; None when a quote does not end."""
-    found = []
-    for line in lines:
-        pieces = re.findall(r'"(?:[^"\\]|\\.)*"|[^",]+|[",]', line)
-        if '"' in pieces:
-            return None
-        member = ""
-        for piece in pieces + [","]:
-            if piece == ",":
-                found.append(member.strip(" \t"))
-                member = ""
-            else:
-                member += piece
-    return [member for member in found if member]
-
-
-def directives(lines):
-    """{name: [values]} of Cache-Control (§5.2); a value is None where there is none. None: nobody can tell."""
-    split = members(lines)
-    if split is None:
-        return None
-    found = {}
-    for member in split:
-        name, equals, value = member.partition("=")
-        # White space around "=" is no directive with a value (§5.2).
-        spaced = name.endswith((" ", "\t"))
-        found.setdefault(name.strip(" \t").lower(), []).append("" if spaced else value if equals else None)
-    return found
-
-
-def seconds(value):
-    """delta-seconds (§1.2.2), also quoted (§5.2); None: malformed."""
-    text = value or ""
-    if len(text) > 1 and text[0] == text[-1] == '"':
-        text = text[1:-1]
-    return min(int(text), OVERFLOW_S) if re.fullmatch(r"[0-9]+", text) else None
-
-
-def entity_tags(lines):
-    """The entity-tags of If-None-Match, weak marks removed; what is none is passed over."""
-    return [tag.removeprefix("W/") for tag in members(lines) or [] if re.fullmatch(r'(W/)?"[^"]*"', tag)]
-
-
-def join_ranges(wanted):
-    """Those that overlap or lie close together as one (RFC 9110 §15.3.7.2), where the first of them was asked for."""
-    joined = []
-    for first, last in wanted:
-        near = [one for one in joined if first <= one[1] + RANGE_GAP and one[0] <= last + RANGE_GAP]
-        if not near:
-            joined.append((first, last))
-            continue
-        whole = min(first, *(one[0] for one in near)), max(last, *(one[1] for one in near))
-        at = joined.index(near[0])
-        joined = [one for one in joined if one not in near]
-        joined.insert(at, whole)
-    return joined
-
-
-def weakly_equal(one, other):
-    return one is not None and other is not None and one.removeprefix("W/") == other.removeprefix("W/")
-
-
-def byte_ranges(lines):
-    """The ranges of a Range field as (first, last), None where it is open; None: it is to be ignored (RFC 9110 §14.1, §14.2)."""
-    match = re.fullmatch(r"bytes=(.*)", lines[0], re.I) if len(lines) == 1 else None
-    if not match:
-        return None
-    found = []
-    for text in match[1].split(","):
-        text = text.strip(" \t")
-        if not text:
-            continue
-        spec = re.fullmatch(r"(\d*)-(\d*)", text)
-        first, last = (int(part) if part else None for part in spec.groups()) if spec else (None, None)
-        if first is None and last is None or (None not in (first, last) and last < first):
-            return None
-        found.append((first, last))
-    return found or None
-
-
-# ---- the cache ----
+    def forbids_stale(self):
+        return any(name in self.control for name in FORBID_STALE)
 
 
 class Cache:
     def __init__(self, options, now_s):
         self.options = options
         self.now_s = now_s
-        self.stored = []
+        self.stored = []            # of each key the most recent first
+        self.rests_s = {}           # by key: no refresh before
         self.counters = collections.Counter()
 
     # -- time --
 
     def advance(self, by_s):
         self.now_s += by_s
-        if not self.options["kept_without_validator"]:
-            gone = [one for one in self.stored if not self.is_fresh(one) and not one.can_be_asked_about()]
-            for one in gone:
-                self.stored.remove(one)
-            self.counters["expired"] += len(gone)
+        gone = [one for one in self.stored if self.is_useless(one)]
+        self.stored = [one for one in self.stored if one not in gone]
+        self.counters["expired"] += len(gone)
 
     def age(self, one):
         return max(0, self.now_s - one.born_s)
@@ -253,71 +173,97 @@ class Cache:
             return one.lifetime_s >= self.age(one)
         return one.lifetime_s > self.age(one)
 
+    def is_within(self, one, window_s):
+        return self.age(one) < one.lifetime_s + window_s
+
+    def is_useless(self, one):
+        if self.is_fresh(one) or self.is_within(one, max(one.while_revalidate_s, one.if_error_s)):
+            return False
+        kept_from_s = max(one.born_s + one.lifetime_s, one.arrived_s)
+        return not one.can_be_asked_about() or self.now_s >= kept_from_s + self.options["keep_s"]
+
     # -- what a response says --
 
-    def explicit_lifetime(self, control, reply, date_s):
-        """§4.2.1: s-maxage, max-age, Expires; None where there is none of them."""
-        names = ("s-maxage", "max-age") if self.options["s_maxage_first"] else ("max-age", "s-maxage")
-        for name in names:
-            if name in control:
-                values = {seconds(value) for value in control[name]}
-                if len(values) > 1 and not self.options["conflict_is_stale"]:
-                    return seconds(control[name][0]) or 0
-                return 0 if len(values) > 1 or None in values else values.pop()
-        expires = set(reply.all("expires"))
-        if expires:
-            until_s = parse_date(expires.pop()) if len(expires) == 1 else None
-            return 0 if until_s is None else max(0, until_s - date_s)
-        return None
+    def control_of(self, reply):
+        """(directives of the field that decides, whether Expires counts): RFC 9213 §2.2, §5.2."""
+        for name, parse in TARGETED if self.options["targeted_first"] else ():
+            control = parse(reply.all(name))
+            if control:
+                return control, False
+        control = directives(reply.all("cache-control"))
+        return {"malformed": [None]} if control is None else control, True
 
-    def heuristic_lifetime(self, reply, date_s):
+    def explicit_lifetime(self, control, reply, expires_count):
+        """§4.2.1: s-maxage, max-age, Expires; None where there is none of them."""
+        for name in ("s-maxage", "max-age") if self.options["s_maxage_first"] else ("max-age", "s-maxage"):
+            if name in control:
+                return self.number(control[name])
+        expires = set(reply.all("expires"))
+        if not expires or not expires_count:
+            return None
+        until_s = parse_date(expires.pop()) if len(expires) == 1 else None
+        return 0 if until_s is None else max(0, until_s - self.date(reply))
+
+    def number(self, values):
+        """What is malformed, or in conflict, counts as 0 (§4.2.1)."""
+        numbers = {seconds(value) for value in values}
+        if len(numbers) > 1 and not self.options["conflict_is_stale"]:
+            return seconds(values[0]) or 0
+        return 0 if len(numbers) > 1 or None in numbers else numbers.pop()
+
+    def date(self, reply):
+        date_s = parse_date(reply.first("date"))
+        return self.now_s if date_s is None else date_s
+
+    def heuristic_lifetime(self, reply):
         """§4.2.2."""
         modified_s = parse_date(reply.first("last-modified"))
         if modified_s is None:
             return None
-        share_s = (date_s - modified_s) // self.options["heuristic_divisor"]
+        share_s = (self.date(reply) - modified_s) // self.options["heuristic_divisor"]
         return min(share_s, self.options["heuristic_most_s"]) if share_s > 0 else None
 
-    @staticmethod
-    def may_be_guessed(reply, control):
+    def may_be_guessed(self, reply, control):
         """§4.2.2: statuses by definition, others when they are marked."""
-        return reply.status in HEURISTIC or "public" in control
+        return reply.status in HEURISTIC or (control.get("public") == [None] and self.options["public_is_guessed"])
 
     def age_on_arrival(self, reply):
         """§4.2.3; the origin answers at once."""
-        date_s = parse_date(reply.first("date"))
-        apparent_s = max(0, self.now_s - date_s) if date_s is not None else 0
+        apparent_s = max(0, self.now_s - self.date(reply))
         if apparent_s <= self.options["date_slack_s"]:
             apparent_s = 0
-        age_s = self.age_given(reply) or 0
-        return max(apparent_s, age_s if self.options["age_counts"] else 0)
-
-    def age_given(self, reply):
-        """The first member of the first line (§5.1); None: there is none, or it is no number."""
-        value = (reply.first("age") or "").split(",")[0].strip(" \t")
-        return min(int(value), OVERFLOW_S) if re.fullmatch(r"[0-9]+", value) else None
+        # The first member of the first line (§5.1).
+        given_s = seconds((reply.first("age") or "").split(",")[0].strip(" \t"), quoted=False) or 0
+        return max(apparent_s, given_s if self.options["age_counts"] else 0)
 
     def judge(self, request, reply):
-        """(why it is not stored, or "", what would be stored): §3."""
-        control = directives(reply.all("cache-control"))
-        date_s = parse_date(reply.first("date"))
-        date_s = self.now_s if date_s is None else date_s
-        lifetime_s = self.explicit_lifetime(control or {}, reply, date_s)
+        """(why it is not stored, or "", what would be stored, whether its lifetime is the origin's word): §3."""
+        control, expires_count = self.control_of(reply)
+        lifetime_s = self.explicit_lifetime(control, reply, expires_count)
         explicit = lifetime_s is not None
-        control = control if control is not None else {"malformed": []}
-        cookie = bool(reply.all("set-cookie"))
         authorized = bool(request.all("authorization"))
         if not explicit and "no-cache" in control:
             lifetime_s = 0
-        elif not explicit and self.may_be_guessed(reply, control) and not cookie and not authorized:
-            lifetime_s = self.heuristic_lifetime(reply, date_s)
+        elif not explicit and self.may_be_guessed(reply, control) and not reply.all("set-cookie") and not authorized:
+            lifetime_s = self.heuristic_lifetime(reply)
         one = Stored(fields=list(reply.fields), status=reply.status, body=reply.body, lifetime_s=lifetime_s or 0,
-                     born_s=self.now_s - self.age_on_arrival(reply), control=control)
-        return self.why_not_stored(request, reply, one, explicit, lifetime_s is not None), one
+                     born_s=self.now_s - self.age_on_arrival(reply), arrived_s=self.now_s, control=control)
+        if not one.forbids_stale() and "no-cache" not in control:
+            one.while_revalidate_s = self.window(control, "stale-while-revalidate", "while_revalidate")
+            one.if_error_s = self.window(control, "stale-if-error", "if_error")
+        return self.why_not_stored(request, reply, one, explicit, lifetime_s is not None), one, explicit
+
+    def window(self, control, name, option):
+        """RFC 5861."""
+        if name not in control or not self.options[option]:
+            return 0
+        return min(self.number(control[name]), STALE_MOST_S)
 
     def why_not_stored(self, request, reply, one, explicit, says):
         control = one.control
-        understood = "must-understand" in control and self.options["must_understand_heeded"]
+        understood = control.get("must-understand") == [None] and self.options["must_understand_heeded"]
+        authorized = bool(request.all("authorization"))
+        names = members(reply.all("vary"))
         if request.method not in ("GET", "QUERY"):
             return "method"
         if self.forbids_storing(request):
@@ -332,22 +278,21 @@ class Cache:
             return "private"
         if "malformed" in control:
             return "malformed"
-        names = members(reply.all("vary")) or []
         if "*" in names:
             return "vary-star"
-        if not all(re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) for name in names):
+        if not all(tokens(name) for name in names):
             return "malformed"
-        if request.all("authorization") and not self.may_be_shared(control):
+        if authorized and not self.may_be_shared(control):
             return "authorization"
         if not explicit and not self.may_be_guessed(reply, control):
             return "status"
         if self.options["set_cookie_needs_freshness"] and reply.all("set-cookie") and \
                 (not explicit or one.lifetime_s == 0 or "no-cache" in control):
             return "set-cookie"
-        useless = not self.is_fresh(one) or "no-cache" in control
-        if request.all("authorization") and not explicit:
+        if authorized and not explicit:
             return "authorization"  # no lifetime is guessed for it, nor is it kept for asking about it
-        if not says or (useless and not one.can_be_asked_about()):
+        useful = self.is_within(one, max(one.while_revalidate_s, one.if_error_s)) and "no-cache" not in control
+        if not says or not (useful or one.can_be_asked_about()):
             return "no-freshness"
         return ""
 
@@ -361,156 +306,25 @@ class Cache:
         if not self.options["authorization_guarded"]:
             return True
         shared = [seconds(value) for value in control.get("s-maxage", [None])]
-        return "public" in control or "must-revalidate" in control or None not in shared
+        return control.get("public") == [None] or "must-revalidate" in control or None not in shared
 
     # -- which stored response answers a request --
 
     def selecting(self, request, names):
         """What the request has in the fields that Vary names; None: it has no such field."""
         names = dict.fromkeys(name.lower() for name in names)
-        return tuple((name, tuple(members(request.all(name)) or []) if request.all(name) else None) for name in names)
+        return tuple((name, tuple(members(request.all(name))) if request.all(name) else None) for name in names)
 
     def matches(self, one, request):
         """§4.1."""
-        if not self.options["vary_heeded"]:
-            return True
-        return one.vary == self.selecting(request, [name for name, _ in one.vary])
+        return not self.options["vary_heeded"] or one.vary == self.selecting(request, [name for name, _ in one.vary])
+
+    def of_key(self, key):
+        return [one for one in self.stored if one.key == key]
 
     def select(self, request):
-        """(the most recent one that the request selects or None, whether any are stored): §4."""
-        same = [one for one in self.stored if one.key == request.key]
-        fitting = [one for one in same if self.matches(one, request)]
-        return next(iter(fitting), None), bool(same)
-
-    def usable(self, one, request):
-        """Whether it may be delivered without asking (§4), or why not: "stale", "request" or "authorization"."""
-        asks = self.request_directives(request)
-        if request.all("authorization") and not self.may_be_shared(one.control):
-            return "authorization"
-        if "no-cache" in one.control and self.options["no_cache_validates"]:
-            return "stale"
-        left_s = one.lifetime_s - self.age(one)
-        forbidden = self.options["must_revalidate_forbids_stale"] and \
-            any(name in one.control for name in ("must-revalidate", "proxy-revalidate", "s-maxage"))
-        if not self.is_fresh(one):
-            allowed_s = asks["max-stale"]
-            if allowed_s is None or forbidden or -left_s > allowed_s:
-                return "stale"
-        if asks["no-cache"] or self.age(one) > asks["max-age"] or asks["max-age"] == 0:
-            return "request"
-        if asks["min-fresh"] is not None and left_s < asks["min-fresh"]:
-            return "request"
-        return ""
-
-    def request_directives(self, request):
-        """§5.2.1; what is malformed or repeated is read as what asks for more."""
-        control = directives(request.all("cache-control"))
-        if control is None:
-            control = {"no-cache": [None]}
-        numbers = {name: [seconds(value) for value in control.get(name, [])] for name in ("max-age", "min-fresh")}
-        max_stale = None
-        if "max-stale" in control and self.options["max_stale_heeded"]:
-            max_stale = min(float("inf") if value is None else seconds(value) if seconds(value) is not None else -1
-                            for value in control["max-stale"])
-        pragma = "no-cache" in (directives(request.all("pragma")) or {}) and not request.all("cache-control")
-        return {
-            "no-cache": "no-cache" in control or (pragma and self.options["pragma_heeded"]),
-            "max-age": min((value or 0 for value in numbers["max-age"]), default=float("inf")),
-            "min-fresh": None if not numbers["min-fresh"] or not self.options["min_fresh_heeded"] else
-            max(float("inf") if value is None else value for value in numbers["min-fresh"]),
-            "max-stale": None if max_stale is None or max_stale < 0 else max_stale,
-            "only-if-cached": "only-if-cached" in control,
-        }
-
-    # -- one request --
-
-    def exchange(self, request, ask):
-        looked_up = ("GET", "HEAD", "QUERY") if self.options["query_looked_up"] else ("GET", "HEAD")
-        if request.method not in looked_up:
-            return self.pass_by(request, ask)
-        one, others = self.select(request)
-        why = self.usable(one, request) if one else "vary-miss" if others else "uri-miss"
-        if why == "":
-            self.counters["hits"] += 1
-            return self.from_stored(one, request, {"hit": True, "ttl": one.lifetime_s - self.age(one)})
-        if self.request_directives(request)["only-if-cached"]:
-            self.counters["local"] += 1
-            return Answer(status=504, cache_status={"detail": "only-if-cached"})
-        if request.method == "HEAD":
-            one = None
-        if why == "authorization":
-            why, one = "request", None
-        return self.forward(request, ask, one, why)
-
-    def pass_by(self, request, ask):
-        """§4: a cache writes through what it does not understand; §4.4: and forgets what that may have changed."""
-        self.counters["passes"] += 1
-        reply = self.with_date(ask(Asked(request.method, request.url, request.first("if-none-match"),
-                                         request.first("if-modified-since"))))
-        if request.method not in SAFE and 200 <= reply.status < 400 and self.options["unsafe_invalidates"]:
-            self.forget(request.url)
-            for name in ("location", "content-location"):
-                if len(reply.all(name)) == 1 and self.options["locations_invalidate"]:
-                    self.forget(reply.first(name))
-        status = {"fwd": "method"}
-        if request.method == "POST" and self.options["post_stored"]:
-            self.store_posted(request, reply, status)
-        return self.from_reply(reply, request, status)
-
-    def store_posted(self, request, reply, status):
-        """RFC 9110 §9.3.3: a 200 that says to be its target's representation, and for how long it is fresh."""
-        if reply.status != 200 or reply.all("content-location") != [request.url] or request.all("authorization"):
-            return
-        reason, new = self.judge(Request(request.fields, "GET", request.url), reply)
-        explicit = self.explicit_lifetime(new.control, reply, 0) is not None
-        if reason == "" and explicit and self.is_fresh(new) and "no-cache" not in new.control:
-            self.store(request, new)
-            status["stored"] = True
-
-    def forget(self, url):
-        """§4.4: all that is stored for the target, whatever the method; returns how many."""
-        gone = [one for one in self.stored if one.key[0] == url]
-        for one in gone:
-            self.stored.remove(one)
-        self.counters["purged"] += len(gone)
-        return len(gone)
-
-    def forward(self, request, ask, one, why):
-        etag, modified = one.validators() if one else (None, None)
-        if not one or not one.can_be_asked_about() or self.forbids_storing(request):
-            etag = modified = None  # with no-store not even what a 304 says may be kept (§5.2.1.5)
-        reply = self.with_date(ask(Asked(request.method, request.url, etag, modified)))
-        status = {"fwd": why}
-        if reply.status == 304 and (etag or modified):
-            if self.is_about(one, reply):
-                return self.take_not_modified(request, one, reply, status)
-            reply = self.with_date(ask(Asked(request.method, request.url, None, None)))
-        self.counters["misses"] += 1
-        reason, new = self.judge(request, reply)
-        if reason == "":
-            status["stored"] = True
-            self.store(request, new)
-        elif reason != "method":
-            status["detail"] = reason
-        if self.forbids_storing(request) and not any(request.all(name) for name in CONDITIONS):
-            # Range goes to the origin, which knows none here.
-            request = Request([field for field in request.fields if field[0] != "Range"], request.method, request.url)
-        return self.from_reply(reply, request, status, conditions=True)
-
-    def with_date(self, reply):
-        """RFC 9110 §6.6.1: a recipient with a clock adds the Date that is missing."""
-        if reply.first("date") is None:
-            reply.fields.append(("Date", format_date(self.now_s)))
-        return reply
-
-    def store(self, request, new):
-        """§3; one with the same selecting values makes room for it."""
-        new.key = Request(method="GET", url=request.url).key if request.method == "POST" else request.key
-        new.vary = self.selecting(request, members(new.all("vary")))
-        new.fields = [(name, value) for name, value in new.fields if name.lower() not in ("age", "content-length")]
-        self.stored = [one for one in self.stored if (one.key, one.vary) != (new.key, new.vary)]
-        self.put_in_order(new)
-        self.counters["stored"] += 1
+        """The most recent one that the request selects (§4), or None."""
+        return next((one for one in self.of_key(request.key) if self.matches(one, request)), None)
 
     def put_in_order(self, new):
         """The most recent first, as Date tells (§4); where one cannot be read, the one that came last."""
@@ -523,99 +337,320 @@ class Cache:
             at += 1
         self.stored.insert(at, new)
 
+    def why_not_used(self, one, request):
+        """("", detail): it may be delivered without asking (§4); or why not, as Cache-Status calls it (RFC 9211 §2.2)."""
+        asks = self.request_directives(request)
+        if request.all("authorization") and not self.may_be_shared(one.control):
+            return "request" if self.is_fresh(one) and "no-cache" not in one.control else "stale", ""
+        if "no-cache" in one.control and self.options["no_cache_validates"]:
+            return "stale", ""
+        left_s = one.lifetime_s - self.age(one)
+        kind = "request" if self.is_fresh(one) else "stale"
+        if asks["no-cache"] or self.age(one) > asks["max-age"] or asks["max-age"] == 0:
+            return kind, ""
+        if asks["min-fresh"] is not None and left_s < asks["min-fresh"]:
+            return kind, ""
+        if self.is_fresh(one):
+            return "", ""
+        forbidden = one.forbids_stale() and self.options["must_revalidate_forbids_stale"]
+        if forbidden or (asks["max-stale"] is not None and -left_s > asks["max-stale"]):
+            return "stale", ""
+        if self.is_within(one, one.while_revalidate_s) and asks["max-age"] == INFINITE:
+            return "", "stale-while-revalidate"
+        return ("", "max-stale") if asks["max-stale"] is not None else ("stale", "")
+
+    def request_directives(self, request):
+        """§5.2.1; what is malformed or repeated is read as what asks for more."""
+        control = directives(request.all("cache-control"))
+        if control is None:
+            control = {"no-cache": [None]}
+
+        def least(name, without=0):
+            values = [without if value is None else -1 if seconds(value) is None else seconds(value) for value in control[name]]
+            return None if min(values) < 0 else min(values)
+        fresh = [seconds(value) for value in control.get("min-fresh", [])]
+        pragma = "no-cache" in (directives(request.all("pragma")) or {}) and not request.all("cache-control")
+        return {
+            "no-cache": "no-cache" in control or (pragma and self.options["pragma_heeded"]),
+            "max-age": (least("max-age") or 0) if "max-age" in control else INFINITE,
+            "min-fresh": None if not fresh or not self.options["min_fresh_heeded"] else INFINITE if None in fresh else max(fresh),
+            "max-stale": least("max-stale", INFINITE) if "max-stale" in control and self.options["max_stale_heeded"] else None,
+            "if-error": (least("stale-if-error") or 0) if "stale-if-error" in control and self.options["if_error"] else 0,
+            "only-if-cached": "only-if-cached" in control,
+        }
+
+    # -- one request --
+
+    def exchange(self, request, ask):
+        looked_up = ("GET", "HEAD", "QUERY") if self.options["query_looked_up"] else ("GET", "HEAD")
+        if request.method not in looked_up:
+            return self.pass_by(request, ask)
+        one = self.select(request)
+        others = self.of_key(request.key)
+        why, detail = self.why_not_used(one, request) if one else ("vary-miss" if others else "uri-miss", "")
+        if why == "":
+            return self.hit(request, ask, one, detail)
+        if self.request_directives(request)["only-if-cached"]:
+            return self.own(504, {"detail": "only-if-cached"})
+        if one and request.all("authorization") and not self.may_be_shared(one.control):
+            one, others = None, []  # not for this request, not even to be asked about (§3.5)
+        return self.forward(request, ask, one, others, why)
+
+    def own(self, status, cache_status):
+        self.counters["local"] += 1
+        return Answer(status=status, cache_status=cache_status, own=True)
+
+    def hit(self, request, ask, one, detail):
+        self.counters["stale" if detail else "hits"] += 1
+        status = {"hit": True, "ttl": one.lifetime_s - self.age(one)}
+        if detail:
+            status["detail"] = detail
+        answer = self.from_stored(one, request, status, self.age(one))
+        if detail == "stale-while-revalidate" and not self.forbids_storing(request):
+            self.refresh(request.as_get(), ask, one)
+        return answer
+
+    def pass_by(self, request, ask):
+        """§4: a cache writes through what it does not understand; §4.4: and forgets what that may have changed."""
+        reply = self.with_date(ask(Asked(request.method, request.url, request.first("if-none-match"),
+                                         request.first("if-modified-since"))))
+        status = {"fwd": "method"}
+        if reply is None:
+            return self.own(502, status | {"detail": "origin-malformed"})
+        self.counters["passes"] += 1
+        if request.method not in SAFE:
+            self.invalidate(request, reply)
+        if request.method == "POST" and self.options["post_stored"]:
+            self.store_posted(request, reply, status)
+        return self.from_reply(reply, request, status, conditions=False)
+
+    def invalidate(self, request, reply):
+        """§4.4, RFC 9875 §3."""
+        groups = string_list(reply.all("cache-group-invalidation")) or []
+        if groups and self.options["groups_invalidate"]:
+            self.remove([one for one in self.stored if set(groups) & set(string_list(one.all("cache-groups")) or [])])
+        if not 200 <= reply.status < 400 or not self.options["unsafe_invalidates"]:
+            return
+        self.forget(request.url)
+        for name in ("location", "content-location"):
+            if self.options["locations_invalidate"]:
+                self.forget(reply.first(name))
+
+    def store_posted(self, request, reply, status):
+        """RFC 9110 §9.3.3: a 200 that says to be its target's representation, and for how long it is fresh."""
+        if reply.status != 200 or reply.all("content-location") != [request.url] or request.all("authorization"):
+            return
+        reason, new, explicit = self.judge(request.as_get(), reply)
+        if reason == "" and explicit and self.is_fresh(new) and "no-cache" not in new.control:
+            self.store(request.as_get(), new)
+            status["stored"] = True
+
+    # -- removing --
+
+    def remove(self, gone):
+        self.stored = [one for one in self.stored if one not in gone]
+        self.counters["purged"] += len(gone)
+        return len(gone)
+
+    def forget(self, url):
+        """All that is stored for the target, whatever the method; returns how many."""
+        return self.remove([one for one in self.stored if one.key[0] == url])
+
+    def make_stale(self, one):
+        one.lifetime_s = min(one.lifetime_s, self.age(one))
+
+    # -- asking --
+
+    def ask_about(self, request, ask, one, others):
+        """(the answer, the stored response that a 304 is about or None): with the validators of one or of variants."""
+        etag, modified = one.validators() if one and one.can_be_asked_about() else (None, None)
+        if not one and self.options["variants_asked_about"]:
+            tags = [other.first("etag") for other in others[:VARIANTS_ASKED] if other.status == 200 and is_entity_tag(other.first("etag"))]
+            etag = ", ".join(tags) or None
+        reply = self.with_date(ask(Asked(request.method, request.url, etag, modified)))
+        if reply is None or reply.status != 304 or not (etag or modified):
+            return reply, None
+        about = one if one and self.is_about(one, reply) else None
+        if not one:
+            about = next((other for other in others[:VARIANTS_ASKED] if other.status == 200 and is_entity_tag(other.first("etag")) and
+                          weakly_equal(other.first("etag"), reply.first("etag")) and self.is_about(other, reply)), None)
+        if about:
+            return reply, about
+        return self.with_date(ask(Asked(request.method, request.url, None, None))), None
+
+    def forward(self, request, ask, one, others, why):
+        status = {"fwd": why}
+        # With no-store not even what a 304 says may be kept (§5.2.1.5); a HEAD asks for itself (§4.3.5).
+        asks_alone = self.forbids_storing(request) or request.method == "HEAD"
+        reply, about = self.ask_about(request, ask, None if asks_alone else one, [] if asks_alone else others)
+        if about:
+            self.counters["revalidated"] += 1
+            about = self.take_not_modified(request, about, reply, copy=not one)
+            return self.from_stored(about, request, status | {"fwd-status": 304, "stored": True},
+                                    self.age(about) if reply.all("age") else None)
+        if reply is None or reply.status in ERRORS:
+            stand_in = self.select(request)
+            if stand_in and self.may_stand_in(stand_in, request):
+                self.counters["stale"] += 1
+                status["ttl"] = stand_in.lifetime_s - self.age(stand_in)
+                status["detail"] = "stale-if-error" if reply else "origin-malformed"
+                if reply:
+                    status["fwd-status"] = reply.status
+                return self.from_stored(stand_in, request, status, self.age(stand_in))
+        if reply is None:
+            return self.own(502, status | {"detail": "origin-malformed"})
+        self.counters["misses"] += 1
+        if request.method == "HEAD" and reply.status == 200 and self.options["head_updates"]:
+            self.take_head(request, reply)
+        reason, new, _ = self.judge(request, reply)
+        if reason == "" and reply.status in ERRORS and one and self.outlives_error(one):
+            reason = "stale-if-error"
+        if reason == "":
+            status["stored"] = True
+            self.store(request, new)
+        elif reason != "method":
+            status["detail"] = reason
+        if self.forbids_storing(request) and not any(request.all(name) for name in CONDITIONS):
+            # Range goes to the origin, which knows none here.
+            request = Request([field for field in request.fields if field[0] != "Range"], request.method, request.url)
+        return self.from_reply(reply, request, status)
+
+    def may_stand_in(self, one, request):
+        """RFC 5861 §4, §4.2.4."""
+        asks = self.request_directives(request)
+        if request.all("authorization") and not self.may_be_shared(one.control):
+            return False
+        if "no-cache" in one.control or asks["no-cache"] or one.status >= 400 or self.age(one) > asks["max-age"]:
+            return False
+        if one.forbids_stale() and self.options["must_revalidate_forbids_stale"]:
+            return False
+        return self.is_within(one, max(one.if_error_s, asks["if-error"]))
+
+    def outlives_error(self, one):
+        return one.status < 400 and self.is_within(one, one.if_error_s) and "no-cache" not in one.control
+
+    def with_date(self, reply):
+        """RFC 9110 §6.6.1: a recipient with a clock adds the Date that is missing."""
+        if reply and reply.first("date") is None:
+            reply.fields.append(("Date", format_date(self.now_s)))
+        return reply
+
+    def store(self, request, new):
+        """§3; one with the same selecting values makes room for it."""
+        new.key = request.key
+        new.vary = self.selecting(request, members(new.all("vary")))
+        new.fields = [(name, value) for name, value in new.fields if name.lower() not in ("age", "content-length")]
+        self.stored = [one for one in self.stored if (one.key, one.vary) != (new.key, new.vary)]
+        self.put_in_order(new)
+        self.counters["stored"] += 1
+
+    # -- behind the client's back: RFC 5861 §3 --
+
+    def refresh(self, request, ask, one):
+        if self.now_s < self.rests_s.get(request.key, 0):
+            return
+        self.counters["refreshes"] += 1
+        reply, about = self.ask_about(request, ask, one, [])
+        if about:
+            self.take_not_modified(request, about, reply)
+            return
+        if reply:
+            reason, new, _ = self.judge(request, reply)
+            if reason == "" and not (reply.status in ERRORS and self.outlives_error(one)):
+                self.store(request, new)
+                return
+            if (200 <= reply.status < 400 or reply.status in (404, 410)) and one in self.stored:
+                self.stored.remove(one)  # the origin has other things to say now
+        self.counters["refreshes_failed"] += 1
+        self.rests_s[request.key] = self.now_s + self.options["rest_s"]
+
     # -- 304 from the origin --
 
     def is_about(self, one, reply):
         """§4.3.4: whether the 304 confirms what was asked about."""
         if not self.options["other_not_modified_is_refused"]:
             return True
-        etag = reply.first("etag")
+        etag, modified = reply.first("etag"), reply.first("last-modified")
         names = {name.lower() for name in members(reply.all("vary"))}
-        return (etag is None or weakly_equal(etag, one.first("etag"))) and names <= {name for name, _ in one.vary}
+        if not names <= {name for name, _ in one.vary}:
+            return False
+        if etag is not None:
+            return weakly_equal(etag, one.first("etag"))
+        return modified is None or modified == one.first("last-modified")
 
-    def take_not_modified(self, request, one, reply, status):
-        self.counters["revalidated"] += 1
+    def take_not_modified(self, request, one, reply, copy=False):
+        """§4.3.4; `copy`: it was not selected, and is stored once more for what this request selects."""
+        etag = reply.first("etag")
+        if one.vary and etag and not etag.startswith("W/"):
+            for other in self.of_key(one.key):
+                if other is not one and other.born_s <= self.now_s and other.first("etag") == etag and self.is_about(other, reply):
+                    self.update(request, other, reply)
+        if copy:
+            second = dataclasses.replace(one)
+            second.vary = self.selecting(request, members(one.all("vary")))
+            self.stored.append(second)
+            self.update(request, second, reply)
+            self.update(request, one, reply)
+            return second
+        self.update(request, one, reply)
+        return one
+
+    def update(self, request, one, reply):
+        """§3.2; then it is judged anew."""
         if self.options["not_modified_updates"]:
             kept_back = ("vary", "content-length", "content-encoding", "content-range")
             new = [(name, value) for name, value in reply.fields if name.lower() not in kept_back]
             names = {name.lower() for name, _ in new}
             one.fields = [(name, value) for name, value in one.fields if name.lower() not in names] + new
-        updated = Reply(fields=one.fields, status=one.status, body=one.body)
-        reason, judged = self.judge(Request(request.fields, "GET", request.url), updated)
+        reason, judged, _ = self.judge(request.as_get(), Reply(fields=one.fields, status=one.status, body=one.body))
+        for name in ("lifetime_s", "born_s", "arrived_s", "control", "while_revalidate_s", "if_error_s"):
+            setattr(one, name, getattr(judged, name))
         one.fields = [(name, value) for name, value in one.fields if name.lower() != "age"]
-        self.stored.remove(one)
-        self.put_in_order(one)
-        one.lifetime_s, one.born_s, one.control = judged.lifetime_s, judged.born_s, judged.control
+        if one in self.stored:
+            self.stored.remove(one)
+            self.put_in_order(one)
         if reason != "":
-            self.forget(request.url)
-        answer = self.from_stored(one, request, status | {"fwd-status": 304, "stored": True})
-        answer.age = min(self.age(one), AGE_MOST_S) if reply.all("age") else None
-        return answer
+            self.remove(self.of_key(one.key))
+
+    def take_head(self, request, reply):
+        """§4.3.5: of the stored responses that could have been chosen."""
+        told = {name: reply.first(name) for name in ("etag", "last-modified") if reply.first(name) is not None}
+        for one in [one for one in self.of_key(request.key) if self.matches(one, request)]:
+            if request.all("authorization") and not self.may_be_shared(one.control):
+                continue
+            same = all(one.first(name) == value for name, value in told.items()) and len(one.body) == len(reply.body)
+            if same and one.status == 200:
+                self.update(request, one, reply)
+            else:
+                self.make_stale(one)
+                one.while_revalidate_s = 0
 
     # -- answers --
 
-    def from_stored(self, one, request, cache_status):
+    def from_stored(self, one, request, cache_status, age):
         """§4: with its Age (§5.1); or a 304, when the client has it already (§4.3.2)."""
-        answer = Answer(status=one.status, body=one.body, fields=list(one.fields), age=self.age(one), cache_status=cache_status)
+        answer = Answer(status=one.status, body=one.body, fields=list(one.fields), age=age, cache_status=cache_status)
         return self.finish(answer, request)
 
-    def from_reply(self, reply, request, cache_status, conditions=False):
+    def from_reply(self, reply, request, cache_status, conditions=True):
+        """Even an Age that cannot be read says that a cache had it before (§5.1)."""
         fields = [(name, value) for name, value in reply.fields if name.lower() not in ("age", "content-length")]
-        answer = Answer(status=reply.status, body=reply.body, fields=fields, cache_status=cache_status)
-        if reply.all("age"):
-            # Even one that cannot be read says that a cache had it before (§5.1).
-            answer.age = self.age_on_arrival(reply)
+        answer = Answer(status=reply.status, body=reply.body, fields=fields, cache_status=cache_status,
+                        age=self.age_on_arrival(reply) if reply.all("age") else None)
         return self.finish(answer, request, in_order=True) if conditions else self.without_body(answer, request)
 
     def finish(self, answer, request, in_order=False):
         if answer.status == 200 and self.client_has_it(answer, request):
             answer.status = 304
+            if "fwd" in answer.cache_status and "ttl" not in answer.cache_status:
+                answer.cache_status.setdefault("fwd-status", 200)
         if answer.status == 200 and request.method == "GET" and request.all("range") and self.options["ranges_served"]:
             self.take_range(answer, request, in_order)
         return self.without_body(answer, request)
 
-    # -- ranges: RFC 9110 §14 --
-
-    def take_range(self, answer, request, in_order):
-        """`in_order`: the bytes go by but once."""
-        asked = byte_ranges(request.all("range"))
-        length = len(answer.body)
-        if asked is None or length == 0 or not self.if_range_holds(answer, request):
-            return
-        wanted = [(max(0, length - last), length - 1) if first is None else (first, length - 1 if last is None else min(last, length - 1))
-                  for first, last in asked]
-        wanted = [(first, last) for first, last in wanted if first <= last]
-        if len(asked) > RANGES_MOST:
-            return
-        if not wanted:
-            answer.status, answer.body, answer.content_range = 416, b"", f"bytes */{length}"
-            answer.fields = [(name, value) for name, value in answer.fields if name.lower() in ("date", "vary")]
-            return
-        joined = join_ranges(wanted)
-        if in_order and joined != sorted(joined):
-            return
-        answer.status = 206
-        texts = [(f"bytes {first}-{last}/{length}", answer.body[first:last + 1]) for first, last in joined]
-        if len(texts) == 1:
-            answer.content_range, answer.body = texts[0]
-        else:
-            answer.parts, answer.body = texts, b""
-
-    def if_range_holds(self, answer, request):
-        """RFC 9110 §13.1.5, §8.8.2.2."""
-        lines = request.all("if-range")
-        if not lines or not self.options["if_range_heeded"]:
-            return True
-        if len(lines) > 1:
-            return False
-        if '"' in lines[0]:
-            return lines[0] == answer.first("etag") and not lines[0].startswith("W/")
-        modified, date_s = answer.first("last-modified"), parse_date(answer.first("date"))
-        at_s = parse_date(lines[0])
-        return at_s is not None and at_s == parse_date(modified) and date_s is not None and date_s - at_s >= STRONG_DATE_S
-
     @staticmethod
     def without_body(answer, request):
+        answer.fields = [(name, value) for name, value in answer.fields if name.lower() not in FOR_WEIR]
         if answer.age is not None:
             answer.age = min(answer.age, AGE_MOST_S)
         if request.method == "HEAD" or answer.status in (204, 304):
@@ -635,6 +670,57 @@ class Cache:
             return by_tag or by_date
         return by_tag if tags else by_date
 
+    # -- ranges: RFC 9110 §14 --
 
-def format_date(at_s):
-    return (EPOCH + datetime.timedelta(seconds=at_s)).strftime(DATES[0])
+    def take_range(self, answer, request, in_order):
+        """`in_order`: the bytes go by but once."""
+        asked = byte_ranges(request.all("range"))
+        length = len(answer.body)
+        if asked is None or length == 0 or len(asked) > RANGES_MOST or not self.if_range_holds(answer, request):
+            return
+        wanted = [(max(0, length - last), length - 1) if first is None else (first, length - 1 if last is None else min(last, length - 1))
+                  for first, last in asked]
+        joined = join_ranges([(first, last) for first, last in wanted if first <= last])
+        if not joined:
+            answer.status, answer.body, answer.content_range = 416, b"", f"bytes */{length}"
+            answer.fields = [(name, value) for name, value in answer.fields if name.lower() in ("date", "vary")]
+            return
+        if in_order and joined != sorted(joined):
+            return
+        answer.status = 206
+        texts = [(f"bytes {first}-{last}/{length}", answer.body[first:last + 1]) for first, last in joined]
+        if len(texts) == 1:
+            answer.content_range, answer.body = texts[0]
+        else:
+            answer.parts, answer.body = texts, b""
+
+    def if_range_holds(self, answer, request):
+        """RFC 9110 §13.1.5, §8.8.2.2."""
+        lines = request.all("if-range")
+        if not lines or not self.options["if_range_heeded"]:
+            return True
+        if '"' in lines[0]:
+            return lines[0] == answer.first("etag") and not lines[0].startswith("W/")
+        modified, date_s = answer.first("last-modified"), parse_date(answer.first("date"))
+        at_s = parse_date(lines[0])
+        return at_s is not None and at_s == parse_date(modified) and date_s is not None and date_s - at_s >= STRONG_DATE_S
+
+    # -- purges: Weir's own --
+
+    def purge(self, what, value, soft):
+        """By "url", "prefix", "tag" or "all"; soft: it is stale from now on, and stays. Returns how many were reached."""
+        reached = [one for one in self.stored if self.is_meant(one, what, value)]
+        if not soft:
+            return self.remove(reached)
+        for one in reached:
+            self.make_stale(one)
+        return len(reached)
+
+    @staticmethod
+    def is_meant(one, what, value):
+        if what == "url":
+            return one.key[0] == value
+        if what == "prefix":
+            return one.key[0].startswith(value)
+        tags = " ".join(one.all("surrogate-key")).split() + members(one.all("cache-tag")) + (string_list(one.all("cache-groups")) or [])
+        return what == "all" or value in tags

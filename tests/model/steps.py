@@ -6,16 +6,25 @@ field is ("now", seconds) or ("start", seconds): a date relative to the moment, 
 """
 
 import model
+import values
 
 URLS = ("/a", "/b", "/c")
 CLOCK_S = (0, 1, 1, 2, 4, 5, 5, 6, 10, 54, 55, 56, 59, 60, 61, 120)
 LIFETIMES = (0, 1, 5, 60)
 MARKS = ("public", "must-revalidate", "proxy-revalidate", "no-cache", "no-store", "private", "must-understand", "immutable",
          'no-cache="x-gen"', 'private="x-gen"')
+WINDOWS = ("stale-while-revalidate=5", "stale-while-revalidate=60", "stale-if-error=5", "stale-if-error=60", "stale-while-revalidate=x",
+           "stale-if-error=5, stale-if-error=60")
+DICTIONARIES = ("max-age=60", "max-age=5, stale-while-revalidate=60", "no-store", "private", "no-cache", "max-age=60, no-store=?0", "max-age=60,",
+                "Max-Age=60", 'max-age="60"', "max-age=60.0", "max-age=-1", "max-age", "public", "s-maxage=1, max-age=60", "max-age=60, max-age=5", "",
+                "must-revalidate, max-age=5;x=1", "foo", "max-age=99999999999", "stale-if-error=60, max-age=1", "no-store=?0")
+SURROGATES = ("max-age=60", "max-age=5+60", "no-store", "no-store-remote", "no-store;other, max-age=5", "no-store;weir", 'content="ESI/1.0"',
+              'max-age=60, content="ESI/1.0"', "max-age=x")
+TARGETED = (("Weir-Cache-Control", DICTIONARIES), ("CDN-Cache-Control", DICTIONARIES), ("CDN-Cache-Control", DICTIONARIES), ("Surrogate-Control", SURROGATES))
 ODD_CONTROL = ('max-age="5"', "max-age=-1", "max-age=x", "max-age=5.5", "max-age = 60", "max-age=5, max-age=60", "max-age=5, MAX-AGE=5",
                "s-maxage=x, max-age=60", 'x="max-age=60, no-store"', "max-age=99999999999", "max-age=5, s-maxage=1", "max-age",
                'max-age=60, x="', ", ,max-age=5,")
-STATUSES = (200,) * 40 + (203, 204, 301, 302, 404, 404, 410, 500, 500, 503, 503, 299, 599, 416, 201)
+STATUSES = (200,) * 40 + (203, 204, 301, 302, 404, 404, 410, 500, 500, 503, 503, 299, 599, 416, 201, 0, 0)
 ETAGS = ('"1"', '"1"', '"2"', 'W/"1"')
 VARIES = ("X-A", "X-A", "X-B", "X-A, X-B", "x-b,X-A", "*", ",", "x a")
 DATES = (("now", 0),) * 6 + (("now", -1), ("now", -2), ("now", -5), ("now", -70), ("now", 5), "yesterday")
@@ -24,9 +33,12 @@ MODIFIED = (("start", -10), ("start", -100), ("start", -1000), ("start", -100), 
 METHODS = ("GET",) * 30 + ("HEAD",) * 4 + ("QUERY",) * 4 + ("POST", "POST", "PUT", "DELETE", "FROB", "OPTIONS")
 ASKS = ("no-cache", "no-store", "only-if-cached", "max-age=0", "max-age=1", "max-age=5", "max-age=60", "min-fresh=1", "min-fresh=5",
         "max-stale", "max-stale", "max-stale=1", "max-stale=60", "max-age=x", "min-fresh=x", "max-stale=x", "max-age=60, max-age=1",
-        "max-stale=60, max-age=5", "only-if-cached, max-stale", 'x="no-cache"')
+        "max-stale=60, max-age=5", "stale-if-error=5", "stale-if-error=60", "stale-if-error=x", "stale-if-error=60, max-age=60", "only-if-cached, max-stale", 'x="no-cache"')
 TAGS_ASKED = ('"1"', '"2"', 'W/"1"', '"3", "1"', "*", "1")
 
+GROUPS = ('"g1"', '"g2"', '"g1", "g2"', 'g1', '"g1";x=1', '"g1",')
+TAGS = ("s1", "s2", "c1", "c2", "g1")
+BROKEN = 0  # the status of what is no answer
 CONTENTS = ("one", "other")
 RANGES = ("bytes=0-9", "bytes=-5", "bytes=500-", "bytes=-0", "bytes=290-400", "BYTES=0-0", "bytes=5-4", "bytes=0-9,5-4", "items=0-1", "bytes=0-0,-1",
           "bytes=0-4, 200-209", "bytes=200-209,0-4", "bytes=0-9, 5-14", "bytes=0-4,700-", "bytes=0-, 0-0", "bytes=0-0,100-100,299-",
@@ -47,6 +59,8 @@ def make_control(random):
         parts.append(f"s-maxage={random.choice(LIFETIMES)}")
     while random.random() < 0.25:
         parts.append(random.choice(MARKS))
+    while random.random() < 0.15:
+        parts.append(random.choice(WINDOWS))
     random.shuffle(parts)
     return ", ".join(parts)
 
@@ -66,6 +80,12 @@ def make_answer_fields(random):
     add(fields, "Last-Modified", draw(random, 0.25, MODIFIED))
     add(fields, "Age", draw(random, 0.12, AGES))
     add(fields, "Set-Cookie", draw(random, 0.05, ("a=b",)))
+    while random.random() < 0.06:
+        name, choices = random.choice(TARGETED)
+        add(fields, name, random.choice(choices))
+    add(fields, "Cache-Groups", draw(random, 0.1, GROUPS))
+    add(fields, "Surrogate-Key", draw(random, 0.06, ("s1", "s1 s2")))
+    add(fields, "Cache-Tag", draw(random, 0.06, ("c1", "c1,c2")))
     return fields
 
 
@@ -101,7 +121,14 @@ def make_request(random, number):
     if method not in ("GET", "HEAD", "QUERY"):
         add(step["answer"]["fields"], "Location", draw(random, 0.3, URLS))
         add(step["answer"]["fields"], "Content-Location", draw(random, 0.5, (url, *URLS)))
+        add(step["answer"]["fields"], "Cache-Group-Invalidation", draw(random, 0.2, GROUPS))
     return step
+
+
+def make_purge(random):
+    what = random.choice(("url", "url", "tag", "tag", "prefix", "all"))
+    value = {"url": random.choice(URLS), "tag": random.choice(TAGS), "prefix": random.choice(URLS + ("/",)), "all": "1"}[what]
+    return {"do": "purge", "what": what, "value": value, "soft": random.random() < 0.5}
 
 
 def make_sequence(random, count):
@@ -109,6 +136,8 @@ def make_sequence(random, count):
     for number in range(1, count + 1):
         if random.random() < 0.2:
             steps.append({"do": "clock", "seconds": random.choice(CLOCK_S)})
+        elif random.random() < 0.03:
+            steps.append(make_purge(random))
         else:
             steps.append(make_request(random, number))
     return steps
@@ -120,12 +149,14 @@ def make_sequence(random, count):
 def resolve(fields, now_s, start_s):
     """Field lines with their dates."""
     bases = {"now": now_s, "start": start_s}
-    return [(name, value if isinstance(value, str) else model.format_date(bases[value[0]] + value[1])) for name, value in fields]
+    return [(name, value if isinstance(value, str) else values.format_date(bases[value[0]] + value[1])) for name, value in fields]
 
 
 def make_reply(step, asked, now_s, start_s):
-    """What the origin answers when it is asked (model.Asked) in this step. The body tells the step."""
+    """What the origin answers when it is asked (model.Asked) in this step; None: rubbish. The body tells the step."""
     answer = step["answer"]
+    if answer["status"] == BROKEN:
+        return None
     fields = resolve(answer["fields"], now_s, start_s)
     reply = model.Reply(fields=fields + [("X-Gen", f"{step['number']}")], status=answer["status"])
     if asked.method in ("GET", "HEAD") and confirms(answer["confirms"], reply, asked):
@@ -147,7 +178,7 @@ def confirms(when, reply, asked):
     if when == "always":
         return True
     if asked.if_none_match:
-        return model.weakly_equal(reply.first("etag"), asked.if_none_match)
-    modified_s = model.parse_date(reply.first("last-modified"))
-    since_s = model.parse_date(asked.if_modified_since)
+        return any(values.weakly_equal(reply.first("etag"), tag) for tag in values.entity_tags([asked.if_none_match]))
+    modified_s = values.parse_date(reply.first("last-modified"))
+    since_s = values.parse_date(asked.if_modified_since)
     return modified_s is not None and since_s is not None and modified_s <= since_s

@@ -175,6 +175,7 @@ static void test_set_cookie(void **state)
         {"s-maxage", COOKIE CC "s-maxage=60", POLICY_STORE, 60,
          CACHE_MUST_REVALIDATE | CACHE_FOR_AUTHORIZED},
         {"Expires", COOKIE DATE "Expires: " IN_100_S, POLICY_STORE, 100},
+        {"max-age=1", COOKIE CC "max-age=1", POLICY_STORE, 1},
         {"the route's ttl", COOKIE, POLICY_SET_COOKIE, .route = &with_ttl},
         {"the route's ttl, public", COOKIE CC "public", POLICY_SET_COOKIE, .route = &with_ttl},
         {"negative_ttl", COOKIE, POLICY_SET_COOKIE, .status = 404, .route = &with_ttl},
@@ -299,6 +300,7 @@ static void test_route_ttl(void **state)
     (void)state;
     static const struct row rows[] = {
         {"200", "", POLICY_STORE, 30, CACHE_HEURISTIC, .route = &with_ttl},
+        {"with Vary", "Vary: Accept", POLICY_STORE, 30, CACHE_HEURISTIC, .route = &with_ttl},
         {"404", "", POLICY_STORE, 7, CACHE_HEURISTIC, .status = 404, .route = &with_ttl},
         {"404 with its own freshness", CC "max-age=60", POLICY_STORE, 60, .status = 404,
          .route = &with_ttl},
@@ -402,6 +404,7 @@ static void test_flags_of_fields(void **state)
     } rows[] = {
         {"none", CC "max-age=60", 0},
         {"ETag", CC "max-age=60\n" TAG, CACHE_HAS_VALIDATOR},
+        {"shortest ETag", CC "max-age=60\nETag: v", CACHE_HAS_VALIDATOR},
         {"weak ETag", CC "max-age=60\nETag: W/\"v\"", CACHE_HAS_VALIDATOR},
         {"empty ETag", CC "max-age=60\nETag:", 0},
         {"Last-Modified", CC "max-age=60\n" BEFORE_1000_S, CACHE_HAS_VALIDATOR},
@@ -432,6 +435,7 @@ static void test_initial_age_4_2_3(void **state)
     } rows[] = {
         {"none", DATE, 0, 0},
         {"response_delay", DATE, 250, 250},
+        {"the shortest response_delay", DATE, 1, 1},
         {"a clock that ran backwards", DATE, -250, 0},
         {"Age", DATE "Age: 7", 0, 7000},
         {"Age and response_delay", DATE "Age: 7", 250, 7250},

@@ -48,10 +48,11 @@ static void test_later_keys(void **state)
                   "1:33: unknown key \"http2\"; the keys here are address\n"
                   "1:46: unknown key \"tls\"; the keys here are address\n");
     expect_errors("upstreams: {a: {servers: [\"http://h:1\"], retries: {}, health: {}}}\n"
-                  "routes: [{upstream: a, cache: {key: {host: a}}}]\n",
+                  "routes: [{upstream: a, cache: {key: {host: a}, grace: 1s}}]\n",
                   "1:42: unknown key \"retries\"; the keys here are servers, host, pool, timeouts\n"
                   "1:55: unknown key \"health\"; the keys here are servers, host, pool, timeouts\n"
-                  "2:38: unknown key \"host\"; the keys here are query, headers, cookies\n");
+                  "2:38: unknown key \"host\"; the keys here are query, headers, cookies\n"
+                  "2:48: unknown key \"grace\"" CACHE_KEYS);
 }
 
 static void test_values(void **state)

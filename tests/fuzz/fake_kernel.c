@@ -296,6 +296,11 @@ void base_clock_step_wall(int64_t ms)
     (void)ms; /* one clock stands for both */
 }
 
+void base_clock_hold(void)
+{
+    /* it stands still anyway */
+}
+
 void base_clock_advance(int64_t ms)
 {
     fake_kernel.now_us += ms * 1000;

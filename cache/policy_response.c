@@ -514,8 +514,6 @@ enum policy_reason policy_judge(const struct policy_exchange *exchange, struct c
     unsigned flags = read_response(exchange, &said);
     *meta = (struct cache_meta){
         .born_ms = exchange->now_ms - initial_age_ms(exchange, &said),
-        .stale_while_revalidate_s = (uint32_t)said.control.stale_while_revalidate.value_s,
-        .stale_if_error_s = (uint32_t)said.control.stale_if_error.value_s,
         .status = (uint16_t)exchange->status,
         .flags = (uint16_t)(flags | response_flags(&said)),
     };

@@ -664,7 +664,7 @@ static bool apply_range(struct request *request, const struct source *source,
         .arriving = !request->object,
     };
 
-    if (!is_selected_here(request) || request->range_forwarded ||
+    if (!is_selected_here(request) || (request->range_forwarded && !request->object) ||
         (source->content_length < 0 && !source->complete))
         return true;
     return range_prepare(request, &selected, head);

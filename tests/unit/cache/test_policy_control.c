@@ -224,7 +224,7 @@ static void test_stale_times(void **state)
         {CC "max-age=60, Stale-While-Revalidate=\"5\"", 5, 0},
         {CC "max-age=60, stale-if-error=5, stale-if-error=6", 0, 0},
         {CC "max-age=60, stale-while-revalidate=x, stale-if-error", 0, 0},
-        {CC "max-age=60, stale-while-revalidate=99999999999", (uint32_t)MOST, 0},
+        {CC "max-age=60, stale-while-revalidate=99999999999", CACHE_STALE_MOST_S, 0},
         {CDN "max-age=60, stale-while-revalidate=5, stale-if-error=6", 5, 6},
         {CDN "max-age=60, stale-while-revalidate=5.0, stale-if-error=\"6\"", 0, 0},
         {CDN "max-age=60\n" CC "stale-while-revalidate=5", 0, 0},

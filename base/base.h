@@ -308,6 +308,8 @@ int64_t base_clock_wall_us(void);
 void base_clock_advance(int64_t ms);
 /* From here on only base_clock_advance() moves them. The wall's stands at a whole second. */
 void base_clock_hold(void);
+/* The wall's alone, either way, as whoever sets a machine's clock does. */
+void base_clock_step_wall(int64_t ms);
 
 /* ---- deadline wheel: all deadlines of one thread ---- */
 

@@ -25,6 +25,8 @@
 #define RESERVE_SHARE 64
 #define RESERVE_LEAST ((uint64_t)32 << 10)
 #define RESERVE_MOST ((uint64_t)8 << 20)
+/* After a refresh that has failed. */
+#define REST_MS 1000
 
 /* ---- making ---- */
 
@@ -126,12 +128,31 @@ static inline struct selection select_stored_locked(struct cache_shard *shard,
     return selection;
 }
 
-static void hit_locked(struct cache_object *object, struct cache_find *found)
+/* What there is beside a fresh response; whether it may be delivered. */
+static bool describe(const struct selection *stored, const struct cache_query *query,
+                     struct cache_find *found)
 {
+    found->vary_miss = stored->object == NULL && stored->other_variants;
+    if (stored->object == NULL)
+        return false;
+    found->stale = !policy_is_fresh(&stored->object->meta, query->now_ms);
+    found->unwanted = !found->stale;
+    found->refresh = stored->use == POLICY_REFRESH;
+    return policy_use_delivers(stored->use);
+}
+
+/* Takes what may be delivered. */
+static inline bool hit_locked(const struct selection *stored, const struct cache_query *query,
+                              struct cache_find *found)
+{
+    struct cache_object *object = stored->object;
+    if ((object == NULL || stored->use != POLICY_FRESH) && !describe(stored, query, found))
+        return false;
     /* Not written again once it is full: the line stays shared between cores. */
     if (object->frequency < CACHE_FREQUENCY_MOST)
         object->frequency++;
     found->object = cache_object_ref(object);
+    return true;
 }
 
 /* One that is being filled and is this request's variant, or may yet turn out to be. Of many variants
@@ -172,8 +193,7 @@ static bool look_locked(struct cache_shard *shard, const struct cache_query *que
 {
     const struct policy_request *request = query->request;
     struct selection stored = select_stored_locked(shard, query);
-    if (stored.object != NULL && stored.use == POLICY_FRESH) {
-        hit_locked(stored.object, found);
+    if (hit_locked(&stored, query, found)) {
         *result = CACHE_HIT;
         return true;
     }
@@ -197,9 +217,7 @@ static bool look_locked(struct cache_shard *shard, const struct cache_query *que
     found->fill->purges_before = shard->purges;
     if (!found->hit_for_miss)
         cache_index_add_fill_locked(shard, found->fill);
-    found->stale = stored.object != NULL && stored.use == POLICY_VALIDATE;
-    found->vary_miss = stored.object == NULL && stored.other_variants;
-    if (found->stale && (stored.object->meta.flags & CACHE_HAS_VALIDATOR))
+    if (stored.object != NULL && stored.use == POLICY_VALIDATE)
         found->object = cache_object_ref(stored.object);
     *result = CACHE_LEAD;
     return true;
@@ -239,8 +257,7 @@ enum cache_found cache_peek(struct cache *cache, const struct cache_query *query
     struct selection stored = select_stored_locked(shard, query);
     struct cache_fill *fill;
     bool too_many;
-    if (stored.object != NULL && stored.use == POLICY_FRESH) {
-        hit_locked(stored.object, found);
+    if (hit_locked(&stored, query, found)) {
         result = CACHE_HIT;
     } else if (join && may_join(query->request) &&
                (fill = find_fill_locked(shard, query, &too_many)) != NULL) {
@@ -251,18 +268,101 @@ enum cache_found cache_peek(struct cache *cache, const struct cache_query *query
     return result;
 }
 
+/* ---- refreshing, errors ---- */
+
+/* What is stored is to be refreshed still, and nobody does it. */
+static bool refresh_is_due_locked(struct cache_shard *shard, const struct cache_query *query,
+                                  const struct selection *stored)
+{
+    bool too_many;
+    return stored->object != NULL && stored->use == POLICY_REFRESH &&
+           !cache_rests_locked(shard, &query->key, query->now_ms) &&
+           find_fill_locked(shard, query, &too_many) == NULL && !too_many;
+}
+
+/* Looks, and looks again when there is a fill to be found: the lock is not held while it is made. */
+enum cache_found cache_lead_refresh(struct cache *cache, const struct cache_query *query,
+                                    struct cache_find *found)
+{
+    struct cache_shard *shard = cache_shard_of(cache, &query->key);
+    struct cache_fill *fill = NULL;
+    bool due;
+    *found = (struct cache_find){0};
+    for (;;) {
+        pthread_mutex_lock(&shard->lock);
+        struct selection stored = select_stored_locked(shard, query);
+        due = refresh_is_due_locked(shard, query, &stored);
+        if (due && fill != NULL) {
+            fill->refresh = true;
+            found->fill = weir_take(&fill);
+            found->object = cache_object_ref(stored.object);
+            found->stale = true;
+            found->fill->purges_before = shard->purges;
+            cache_index_add_fill_locked(shard, found->fill);
+        }
+        pthread_mutex_unlock(&shard->lock);
+        if (!due || found->fill != NULL)
+            break;
+        fill = cache_fill_new(cache, &query->key);
+        if (fill == NULL)
+            return CACHE_ALONE;
+    }
+    cache_fill_release(&fill);
+    return due ? CACHE_LEAD : CACHE_ALONE;
+}
+
+void cache_rest(struct cache *cache, const struct cache_key *key, int64_t now_ms)
+{
+    struct cache_shard *shard = cache_shard_of(cache, key);
+    pthread_mutex_lock(&shard->lock);
+    cache_rest_set_locked(shard, key, now_ms + REST_MS);
+    pthread_mutex_unlock(&shard->lock);
+}
+
+enum cache_found cache_peek_on_error(struct cache *cache, const struct cache_query *query,
+                                     struct cache_find *found)
+{
+    struct cache_shard *shard = cache_shard_of(cache, &query->key);
+    *found = (struct cache_find){0};
+    pthread_mutex_lock(&shard->lock);
+    struct selection stored = select_stored_locked(shard, query);
+    if (stored.object != NULL)
+        found->object = cache_object_ref(stored.object);
+    pthread_mutex_unlock(&shard->lock);
+    if (found->object == NULL)
+        return CACHE_ALONE;
+    found->stale = !policy_is_fresh(&found->object->meta, query->now_ms);
+    return policy_use_on_error(&found->object->meta, query->request, query->now_ms) ? CACHE_HIT
+                                                                                    : CACHE_ALONE;
+}
+
+unsigned cache_variants(struct cache *cache, const struct cache_key *key,
+                        const struct fields *fields, struct cache_object **out, unsigned most)
+{
+    struct cache_shard *shard = cache_shard_of(cache, key);
+    unsigned count = 0;
+    pthread_mutex_lock(&shard->lock);
+    struct cache_object *object = cache_index_first_locked(shard, key);
+    for (; object != NULL && count < most; object = cache_index_next_locked(key, object->next))
+        if (fields == NULL || object->vary_len == 0 ||
+            cache_vary_matches(cache_object_vary(object), *fields))
+            out[count++] = cache_object_ref(object);
+    pthread_mutex_unlock(&shard->lock);
+    return count;
+}
+
 /* ---- freshening ---- */
 
-struct cache_object *cache_freshen(struct cache *cache, const struct cache_key *key,
-                                   struct cache_object *stored, const struct cache_meta *meta,
-                                   struct str block, int64_t now_ms)
+/* The stored response with another head. NULL when memory is out. */
+static struct cache_object *renew(struct cache *cache, const struct cache_key *key,
+                                  struct cache_object *stored, const struct cache_meta *meta,
+                                  struct str block, struct str vary)
 {
-    weir_assert(meta->born_ms <= now_ms);
     weir_assert(stored->hash == key->hash && str_equal(cache_object_key(stored), key->text));
     struct cache_object_parts parts = {
         .key = *key,
         .meta = *meta,
-        .vary = cache_object_vary(stored),
+        .vary = vary,
         .block = block,
         .inline_len = stored->inline_len,
         .body = cache_object_body(stored),
@@ -278,6 +378,17 @@ struct cache_object *cache_freshen(struct cache *cache, const struct cache_key *
     struct iovec pieces[2];
     unsigned count = cache_object_pieces_upto(stored, 0, stored->inline_len, pieces, 2);
     cache_object_write_body(object, pieces, count);
+    return object;
+}
+
+struct cache_object *cache_freshen(struct cache *cache, const struct cache_key *key,
+                                   struct cache_object *stored, const struct cache_meta *meta,
+                                   struct str block, int64_t now_ms)
+{
+    weir_assert(meta->born_ms <= now_ms);
+    struct cache_object *object = renew(cache, key, stored, meta, block, cache_object_vary(stored));
+    if (object == NULL)
+        return NULL;
     struct cache_shard *shard = cache_shard_of(cache, key);
     struct cache_object *gone = NULL;
     pthread_mutex_lock(&shard->lock);
@@ -287,6 +398,38 @@ struct cache_object *cache_freshen(struct cache *cache, const struct cache_key *
     pthread_mutex_unlock(&shard->lock);
     cache_index_release(gone);
     return object;
+}
+
+struct cache_object *cache_freshen_as(struct cache *cache, const struct cache_key *key,
+                                      struct cache_object *stored, const struct cache_meta *meta,
+                                      struct str block, struct str vary)
+{
+    struct cache_object *object = renew(cache, key, stored, meta, block, vary);
+    if (object == NULL)
+        return NULL;
+    struct cache_shard *shard = cache_shard_of(cache, key);
+    struct cache_object *gone = NULL;
+    bool grow = false;
+    pthread_mutex_lock(&shard->lock);
+    /* What was purged or replaced meanwhile does not come back. */
+    if (stored->queue != CACHE_QUEUE_NONE)
+        grow = cache_index_insert_locked(shard, cache_object_ref(object), &gone);
+    pthread_mutex_unlock(&shard->lock);
+    cache_index_release(gone);
+    if (grow)
+        cache_index_grow(cache, shard);
+    return object;
+}
+
+void cache_drop(struct cache *cache, const struct cache_key *key, struct cache_object *object)
+{
+    struct cache_shard *shard = cache_shard_of(cache, key);
+    struct cache_object *gone = NULL;
+    pthread_mutex_lock(&shard->lock);
+    if (object->queue != CACHE_QUEUE_NONE)
+        cache_index_remove_locked(shard, object, &gone);
+    pthread_mutex_unlock(&shard->lock);
+    cache_index_release(gone);
 }
 
 /* ---- purge ---- */
@@ -326,12 +469,6 @@ unsigned cache_purge(struct cache *cache, const struct cache_key *key)
 
 /* ---- the sweep ---- */
 
-static bool is_useless(const struct cache_object *object, int64_t now_ms)
-{
-    return !(object->meta.flags & CACHE_HAS_VALIDATOR) &&
-           policy_age_s(&object->meta, now_ms) >= object->meta.lifetime_s;
-}
-
 /* One bucket; returns how many objects were visited. */
 static unsigned sweep_bucket_locked(struct cache_shard *shard, uint32_t bucket, int64_t now_ms,
                                     struct cache_object **gone)
@@ -340,7 +477,7 @@ static unsigned sweep_bucket_locked(struct cache_shard *shard, uint32_t bucket, 
     for (struct cache_object *o = shard->buckets[bucket], *next; o != NULL; o = next) {
         next = o->next;
         visited++;
-        if (!is_useless(o, now_ms))
+        if (!policy_is_useless(&o->meta, now_ms))
             continue;
         shard->counts.expired++;
         cache_index_remove_locked(shard, o, gone);

@@ -26,6 +26,7 @@ struct cache_object;
 /* Cache-Control of a request (RFC 9111 §5.2.1), and what else of it decides. -1: absent. */
 struct policy_request {
     int64_t max_age_s, min_fresh_s, max_stale_s; /* max_stale_s: INT64_MAX when without a value */
+    int64_t stale_if_error_s;                    /* RFC 5861 §4 */
     bool no_cache, no_store, only_if_cached;
     bool authorization;
     bool range;     /* there is a Range: policy_select_ranges() is to be asked */
@@ -59,12 +60,16 @@ enum {
 struct cache_meta {
     int64_t born_ms;     /* now_ms - born_ms is the current age (§4.2.3) */
     uint32_t lifetime_s; /* freshness lifetime (§4.2.1) */
-    /* How long beyond it: delivered while it is being validated; delivered when the origin fails
-     * (RFC 5861). */
-    uint32_t stale_while_revalidate_s, stale_if_error_s;
     uint16_t status;
     uint16_t flags;
+    /* How long beyond it: delivered while it is being validated; delivered when the origin fails
+     * (RFC 5861; 0 where never stale); and kept for, in minutes, to be asked about. */
+    uint64_t stale_while_revalidate_s : 24, stale_if_error_s : 24, keep_min : 16;
 };
+_Static_assert(sizeof(struct cache_meta) == 24, "a part of every object");
+/* The most that these members hold. */
+#define CACHE_STALE_MOST_S (((int64_t)1 << 24) - 1)
+#define CACHE_KEEP_MOST_MIN UINT16_MAX
 
 /* Why a response is not stored: symbol, text (the `detail` of Cache-Status). */
 #define POLICY_REASON_TABLE(X)                                                                     \
@@ -80,6 +85,7 @@ struct cache_meta {
     X(PARTIAL, "partial")                                                                          \
     X(VARY_STAR, "vary-star")                                                                      \
     X(NO_FRESHNESS, "no-freshness")                                                                \
+    X(STALE_IF_ERROR, "stale-if-error")                                                            \
     X(MALFORMED, "malformed")                                                                      \
     X(TOO_LARGE, "too-large")                                                                      \
     X(NO_MEMORY, "no-memory")
@@ -115,11 +121,32 @@ enum policy_reason policy_judge(const struct policy_exchange *exchange, struct c
 /* What a stored response is good for, for this request, now (§4, §4.2, §5.2.1). */
 enum policy_use {
     POLICY_FRESH,    /* deliver */
+    POLICY_STALE,    /* deliver: the request allows it (max-stale) */
+    POLICY_REFRESH,  /* deliver, and ask the origin behind the client's back (RFC 5861 §3) */
     POLICY_VALIDATE, /* ask the origin first; conditionally when it has a validator */
     POLICY_UNUSABLE  /* not for this request at all (Authorization, §3.5) */
 };
 enum policy_use policy_use_stored(const struct cache_meta *meta,
                                   const struct policy_request *request, int64_t now_ms);
+
+/* Whether it is fresh, for whoever asks (§4.2). */
+static inline bool policy_is_fresh(const struct cache_meta *meta, int64_t now_ms)
+{
+    return !(meta->flags & CACHE_NO_CACHE) &&
+           now_ms - meta->born_ms < (int64_t)meta->lifetime_s * 1000;
+}
+/* Whether it may be delivered as it is. */
+static inline bool policy_use_delivers(enum policy_use use)
+{
+    return use <= POLICY_REFRESH;
+}
+/* Whether a stored response may take the place of an error (§4.2.4, RFC 5861 §4). */
+bool policy_use_on_error(const struct cache_meta *meta, const struct policy_request *request,
+                         int64_t now_ms);
+/* The statuses that RFC 5861 §4 calls an error. */
+bool policy_is_error(unsigned status);
+/* Whether it is of no use to anyone any more: stale beyond all that it may be kept for. */
+bool policy_is_useless(const struct cache_meta *meta, int64_t now_ms);
 
 /* Whether a response of this meta that was asked for by another request at the same time may be
  * given to this one too (§4). */
@@ -188,6 +215,26 @@ bool policy_freshen_block(struct str stored, struct fields not_modified, struct 
 /* The value of the first line of that field in a field block ("Name: value\r\n"…); ptr NULL when
  * absent. */
 struct str cache_block_field(struct str block, enum field_id id);
+
+/* One entity-tag, and nothing else (RFC 9110 §8.8.3). */
+bool policy_is_entity_tag(struct str value);
+/* Whether a 304 names this stored response, of several that were asked about: by its entity-tag,
+ * weakly compared; `strongly`: which is of that very response (§4.3.4). */
+bool policy_names_stored(struct str stored, struct fields not_modified, bool strongly);
+/* What the 200 that a HEAD was given says of a stored response (§4.3.5): whether the validators and
+ * the length (-1: none) that it has are the stored one's. */
+enum policy_told {
+    POLICY_TOLD_NOTHING, /* it has none of them */
+    POLICY_TOLD_SAME,
+    POLICY_TOLD_OTHER
+};
+enum policy_told policy_told_by_head(struct str stored, uint64_t stored_length, struct fields head,
+                                     int64_t content_length);
+/* Whether what is stored is worth more than an error that came when it was asked about. */
+bool policy_outlives_error(const struct cache_meta *meta, int64_t now_ms);
+/* Whether a response that is not stored, for that reason, tells that what is stored is no longer the
+ * origin's. */
+bool policy_supersedes(unsigned status, enum policy_reason reason);
 
 /* ==== Vary (§4.1) ==== */
 
@@ -272,10 +319,10 @@ struct cache_query {
 };
 
 enum cache_found {
-    CACHE_HIT,   /* found->object: fresh; deliver it */
+    CACHE_HIT,   /* found->object: fresh, or stale and good enough; deliver it */
     CACHE_LEAD,  /* found->fill: nothing usable; the caller is its writer, fetches into it, and must
-                    cache_fill_end_writer(). found->object: a stored one with a validator, to be
-                    asked about (or NULL) */
+                    cache_fill_end_writer(). found->object: a stored one, to be asked about or
+                    replaced (or NULL) */
     CACHE_JOIN,  /* found->fill: another request fetches this key; read along */
     CACHE_ALONE, /* go to the origin by yourself with a private fill: this request may not share
                     what is being fetched */
@@ -285,8 +332,10 @@ enum cache_found {
 struct cache_find {
     struct cache_object *object; /* owned reference, or NULL */
     struct cache_fill *fill;     /* owned reference, or NULL */
-    bool stale;        /* LEAD: something stored was found but could not be used without asking */
-    bool vary_miss;    /* LEAD: only other variants were found */
+    bool stale;     /* what was found is stale; delivered so, or not before the origin is asked */
+    bool refresh;   /* HIT: cache_lead_refresh() is due */
+    bool unwanted;  /* not a HIT: what was found is fresh, but not what this request asks for */
+    bool vary_miss; /* not a HIT: only other variants were found */
     bool hit_for_miss; /* LEAD: not stored the last time, so nobody waits for this fetch until its
                           head shows that it is to be stored */
 };
@@ -298,6 +347,22 @@ enum cache_found cache_lookup(struct cache *cache, const struct cache_query *que
    under way. HIT, JOIN or ALONE. */
 enum cache_found cache_peek(struct cache *cache, const struct cache_query *query, bool join,
                             struct cache_find *found);
+
+/* LEAD where the object that was found stale is to be refreshed (RFC 5861 §3): others find the fill,
+   and no second one begins before it has ended. ALONE where there is nothing to do: somebody does
+   it, somebody has done it, the last one failed less than cache_rest() ago, or memory is out. */
+enum cache_found cache_lead_refresh(struct cache *cache, const struct cache_query *query,
+                                    struct cache_find *found);
+/* After a refresh that has failed: none of that key for a moment. */
+void cache_rest(struct cache *cache, const struct cache_key *key, int64_t now_ms);
+/* What is selected, whatever its age, when the origin has failed: HIT when it may be delivered
+   (policy_use_on_error()). Otherwise ALONE; found->object: what may not, or NULL. */
+enum cache_found cache_peek_on_error(struct cache *cache, const struct cache_query *query,
+                                     struct cache_find *found);
+/* References to the newest stored responses of a key, at most `most` of them: those that a request
+   with these fields selects, or, NULL, all. Returns how many. */
+unsigned cache_variants(struct cache *cache, const struct cache_key *key,
+                        const struct fields *fields, struct cache_object **out, unsigned most);
 
 /* ---- fills: the writer's side, one thread ---- */
 
@@ -352,6 +417,8 @@ void cache_fill_commit(struct cache_fill *fill, size_t len);
 /* room, copy, commit; returns how much was taken (less than len: the window is full, or memory is
  * out and *failed set). */
 size_t cache_fill_append(struct cache_fill *fill, const char *bytes, size_t len, bool *failed);
+/* Behind its head: whether it is not stored, or no longer to be. For its writer. */
+bool cache_fill_is_pass(const struct cache_fill *fill);
 /* The exact end of the framing. Stores it when it is to be stored. `trailers`: field lines, copied;
  * kept for the readers of now, not stored. */
 void cache_fill_complete(struct cache_fill *fill, struct str trailers, int64_t now_ms);
@@ -453,12 +520,20 @@ struct cache_object *cache_freshen(struct cache *cache, const struct cache_key *
                                    struct cache_object *stored, const struct cache_meta *meta,
                                    struct str block, int64_t now_ms);
 
+/* The same for a request that selected none: the response stays where it is, and a second one, with
+   its body, answers what `vary` selects. */
+struct cache_object *cache_freshen_as(struct cache *cache, const struct cache_key *key,
+                                      struct cache_object *stored, const struct cache_meta *meta,
+                                      struct str block, struct str vary);
+/* Removes that one, where it is still stored. */
+void cache_drop(struct cache *cache, const struct cache_key *key, struct cache_object *object);
+
 /* Removes every stored response with that key, all variants; a fill under way becomes one that is
  * not stored. Returns how many stored ones were removed. */
 unsigned cache_purge(struct cache *cache, const struct cache_key *key);
 
-/* Removes expired objects that have no validator, visiting at most `most` objects; keeps its place
- * from call to call. Main thread, once a second. */
+/* Removes what policy_is_useless(), visiting at most `most` objects; keeps its place from call to
+ * call. Main thread, once a second. */
 void cache_sweep(struct cache *cache, unsigned most, int64_t now_ms);
 
 /* Once a second, on the main thread: logs once when memory gets short, and once when that has

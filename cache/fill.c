@@ -429,7 +429,8 @@ bool cache_fill_set_head(struct cache_fill *fill, const struct cache_fill_head *
     }
     bool store = head.reason == POLICY_STORE && !fill->private;
     bool share = store && is_shareable(&head.meta);
-    if (!share)
+    /* A refresh is found to its end, so that no second one begins; readers may have to leave it. */
+    if (!share && !(store && fill->refresh))
         hide(fill, head.reason, hit_for_miss_until(head.now_ms, head.hit_for_miss_ms));
 
     pthread_mutex_lock(&fill->lock);
@@ -603,7 +604,7 @@ static struct cache_object *make_object_at_end(struct cache_fill *fill)
 /* What has become stale on its way, and cannot be validated, would never be used. */
 static bool is_worth_storing(const struct cache_meta *meta, int64_t now_ms)
 {
-    return (meta->flags & CACHE_HAS_VALIDATOR) || policy_age_s(meta, now_ms) < meta->lifetime_s;
+    return (meta->flags & CACHE_HAS_VALIDATOR) || !policy_is_useless(meta, now_ms);
 }
 
 /* Object in, fill out, under one lock: no lookup finds both or neither. */
@@ -652,6 +653,11 @@ void cache_fill_complete(struct cache_fill *fill, struct str trailers, int64_t n
     fill->phase = CACHE_FILL_COMPLETE;
     forget_writer_locked(fill);
     tell_and_unlock(fill);
+}
+
+bool cache_fill_is_pass(const struct cache_fill *fill)
+{
+    return fill->pass;
 }
 
 void cache_fill_abort(struct cache_fill *fill, unsigned status, const char *detail)

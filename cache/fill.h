@@ -61,6 +61,7 @@ struct cache_fill {
     struct list_link link; /* in its shard, while it is findable */
     bool findable;
     bool solo;              /* hit-for-miss: not findable before its head is to be stored */
+    bool refresh;           /* of what is delivered stale meanwhile; fixed before it is findable */
     uint64_t purges_before; /* of its shard's, when it began */
     bool vary_known;        /* head.vary may be looked at by lookups */
     /* guarded by lock; the writer's thread, which alone changes them, also reads phase, pass, head,

@@ -6,7 +6,8 @@
  * lock: by a lookup that found nothing, by a fill when its head is known.
  *
  * Each shard has a table of fixed size in sets of eight; in a full one the key whose time ends
- * first is forgotten, which costs it one more wait.
+ * first is forgotten, which costs it one more wait. A smaller one holds the keys whose refresh has
+ * failed just now, so that an origin in trouble is not asked all the time.
  */
 #include "cache/shard.h"
 
@@ -97,4 +98,18 @@ unsigned cache_hit_for_miss_count_locked(const struct cache_shard *shard, int64_
             count += shard->uncacheable[i][way].print != 0 &&
                      shard->uncacheable[i][way].until_ds > now_ms / MS_PER_TENTH;
     return count;
+}
+
+void cache_rest_set_locked(struct cache_shard *shard, const struct cache_key *key, int64_t until_ms)
+{
+    uint32_t print = fingerprint(key, false);
+    shard->resting[print % CACHE_RESTING] = (struct cache_uncacheable){print, tenths(until_ms)};
+}
+
+bool cache_rests_locked(const struct cache_shard *shard, const struct cache_key *key,
+                        int64_t now_ms)
+{
+    uint32_t print = fingerprint(key, false);
+    const struct cache_uncacheable *rest = &shard->resting[print % CACHE_RESTING];
+    return rest->print == print && rest->until_ds > now_ms / MS_PER_TENTH;
 }

@@ -82,16 +82,6 @@ void cache_key_hash(const struct cache *cache, struct cache_key *key)
     key->check = hash.high64;
 }
 
-/* 128 bits are enough without a comparison of the content itself: two contents of one hash cannot be
- * computed without the secret, and to find them by asking takes about 2^64 requests. */
-void cache_key_append_hash(struct appender *out, const struct cache *cache, struct str content)
-{
-    XXH128_hash_t hash =
-        XXH3_128bits_withSecret(content.ptr, content.len, cache->secret, sizeof(cache->secret));
-    append_fmt(out, "%016llx%016llx", (unsigned long long)hash.high64,
-               (unsigned long long)hash.low64);
-}
-
 static bool starts_with_nocase(struct str s, struct str start)
 {
     return s.len >= start.len && str_equal_nocase(str_of(s.ptr, start.len), start);

@@ -10,8 +10,6 @@
 /* The target less the query parameters that the rules leave out, in the order that they ask for. */
 void cache_key_append_target(struct appender *out, struct str target,
                              const struct conf_route_key *rules);
-/* Of the content, by the cache's secret; 32 digits. */
-void cache_key_append_hash(struct appender *out, const struct cache *cache, struct str content);
 
 /* One pair of a Cookie line. */
 struct cookie {

@@ -6,7 +6,11 @@
  * what is empty has one. They stand in the order of the route's list, so that the order in which a
  * client sends them does not matter. Pure; any thread.
  */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "cache/key.h"
+#include "cache/shard.h"
 
 /* Whether the first i of a list leave this name to the next. */
 static bool is_left(const struct conf_names *names, unsigned i, struct str name, bool any_case)
@@ -104,6 +108,16 @@ void cache_key_add_fields(struct appender *out, struct fields request,
 
 /* ---- content ---- */
 
+/* 128 bits are enough without a comparison of the content itself: two contents of one hash cannot be
+ * computed without the secret, and each guess at them is a request. */
+static void append_hash(struct appender *out, const struct cache *cache, struct str content)
+{
+    XXH128_hash_t hash =
+        XXH3_128bits_withSecret(content.ptr, content.len, cache->secret, sizeof(cache->secret));
+    append_fmt(out, "%016llx%016llx", (unsigned long long)hash.high64,
+               (unsigned long long)hash.low64);
+}
+
 void cache_key_add_content(struct appender *out, const struct cache *cache, struct fields request,
                            struct str content)
 {
@@ -116,5 +130,5 @@ void cache_key_add_content(struct appender *out, const struct cache *cache, stru
     append_lit(out, "\nmethod=QUERY");
     append_fields(out, request, &names);
     append_lit(out, "\ncontent=");
-    cache_key_append_hash(out, cache, content);
+    append_hash(out, cache, content);
 }

@@ -150,6 +150,8 @@ static void read_directive(const struct policy_directive *d, struct policy_reque
         take_most(&out->min_fresh_s, delta_s);
     else if (policy_directive_is(d, STR("max-stale")))
         take_least(&out->max_stale_s, d->has_value || d->malformed ? delta_s : INT64_MAX);
+    else if (policy_directive_is(d, STR("stale-if-error")))
+        take_least(&out->stale_if_error_s, delta_s);
 }
 
 static void read_control(struct str value, struct policy_request *out)
@@ -172,7 +174,8 @@ static bool pragma_says_no_cache(struct str value)
 void policy_read_request(struct fields fields, struct policy_request *out)
 {
     bool has_control = false, pragma = false;
-    *out = (struct policy_request){.max_age_s = -1, .min_fresh_s = -1, .max_stale_s = -1};
+    *out = (struct policy_request){
+        .max_age_s = -1, .min_fresh_s = -1, .max_stale_s = -1, .stale_if_error_s = -1};
     for (const struct field *f = fields.list, *end = f + fields.count; f < end; f++) {
         switch (f->id) {
         case FIELD_CACHE_CONTROL:
@@ -205,6 +208,33 @@ void policy_read_request(struct fields fields, struct policy_request *out)
 
 /* ---- use ------------------------------------------------------------------------------------- */
 
+/* max-age=0 means "ask", not "stored within this millisecond" (§5.2.1.1). */
+static bool is_too_old(const struct policy_request *request, int64_t age_ms)
+{
+    return request->max_age_s >= 0 &&
+           (request->max_age_s == 0 || age_ms > request->max_age_s * 1000);
+}
+
+/* Without max-stale, who says how old or fresh it is to be does not wish a stale one (§5.2.1.1,
+ * §5.2.1.3); who says how stale it may be, no staler one (§5.2.1.2). */
+static bool leaves_it_to_the_response(const struct policy_request *request)
+{
+    return request->max_age_s < 0 && request->min_fresh_s < 0 && request->max_stale_s < 0;
+}
+
+static enum policy_use use_stale(const struct cache_meta *meta,
+                                 const struct policy_request *request, int64_t stale_ms)
+{
+    bool accepted = request->max_stale_s > 0 && (999 + stale_ms) / 1000 <= request->max_stale_s;
+
+    if (meta->flags & CACHE_MUST_REVALIDATE)
+        return POLICY_VALIDATE; /* §4.2.4 */
+    if ((accepted || leaves_it_to_the_response(request)) &&
+        stale_ms < (int64_t)meta->stale_while_revalidate_s * 1000)
+        return POLICY_REFRESH; /* RFC 5861 §3 */
+    return accepted ? POLICY_STALE : POLICY_VALIDATE;
+}
+
 enum policy_use policy_use_stored(const struct cache_meta *meta,
                                   const struct policy_request *request, int64_t now_ms)
 {
@@ -215,17 +245,71 @@ enum policy_use policy_use_stored(const struct cache_meta *meta,
         return POLICY_UNUSABLE; /* §3.5 */
     if ((meta->flags & CACHE_NO_CACHE) || request->no_cache)
         return POLICY_VALIDATE;
-    /* max-age=0 means "ask", not "stored within this millisecond". */
-    if (request->max_age_s >= 0 && (request->max_age_s == 0 || age_ms > request->max_age_s * 1000))
+    if (is_too_old(request, age_ms))
         return POLICY_VALIDATE;
     if (request->min_fresh_s >= 0 && left_ms < request->min_fresh_s * 1000)
         return POLICY_VALIDATE;
     if (left_ms > 0)
         return POLICY_FRESH;
-    if (request->max_stale_s > 0 && !(meta->flags & CACHE_MUST_REVALIDATE) &&
-        (999 - left_ms) / 1000 <= request->max_stale_s)
-        return POLICY_FRESH; /* §4.2.4, §5.2.1.2 */
-    return POLICY_VALIDATE;
+    return use_stale(meta, request, -left_ms);
+}
+
+bool policy_use_on_error(const struct cache_meta *meta, const struct policy_request *request,
+                         int64_t now_ms)
+{
+    int64_t age_ms = now_ms - meta->born_ms;
+    int64_t stale_ms = age_ms - (int64_t)meta->lifetime_s * 1000;
+    int64_t allowed_s = leaves_it_to_the_response(request) ? (int64_t)meta->stale_if_error_s : 0;
+    enum policy_use use = policy_use_stored(meta, request, now_ms);
+
+    if (meta->status >= 400)
+        return false; /* no better than the error that came */
+    if (use != POLICY_VALIDATE)
+        return use != POLICY_UNUSABLE; /* it has become usable meanwhile */
+    if ((meta->flags & (CACHE_NO_CACHE | CACHE_MUST_REVALIDATE)) || request->no_cache ||
+        is_too_old(request, age_ms))
+        return false;
+    if (request->stale_if_error_s > allowed_s)
+        allowed_s = request->stale_if_error_s;
+    return allowed_s > 0 && stale_ms < allowed_s * 1000;
+}
+
+bool policy_is_error(unsigned status)
+{
+    return status == 500 || status == 502 || status == 503 || status == 504;
+}
+
+bool policy_outlives_error(const struct cache_meta *meta, int64_t now_ms)
+{
+    int64_t stale_ms = now_ms - meta->born_ms - (int64_t)meta->lifetime_s * 1000;
+
+    return stale_ms < (int64_t)meta->stale_if_error_s * 1000 ||
+           stale_ms < (int64_t)meta->stale_while_revalidate_s * 1000;
+}
+
+bool policy_supersedes(unsigned status, enum policy_reason reason)
+{
+    switch (reason) {
+    case POLICY_NO_STORE:
+    case POLICY_PRIVATE:
+    case POLICY_SET_COOKIE:
+    case POLICY_STATUS:
+    case POLICY_VARY_STAR:
+    case POLICY_NO_FRESHNESS:
+    case POLICY_MALFORMED:
+        return (status >= 200 && status < 400) || status == 404 || status == 410;
+    default: /* of this request, or of Weir's memory */
+        return false;
+    }
+}
+
+bool policy_is_useless(const struct cache_meta *meta, int64_t now_ms)
+{
+    int64_t stale_ms = now_ms - meta->born_ms - (int64_t)meta->lifetime_s * 1000;
+
+    return stale_ms >= (int64_t)meta->keep_min * 60000 &&
+           stale_ms >= (int64_t)meta->stale_while_revalidate_s * 1000 &&
+           stale_ms >= (int64_t)meta->stale_if_error_s * 1000;
 }
 
 bool policy_may_share(const struct cache_meta *meta, const struct policy_request *request,
@@ -233,5 +317,5 @@ bool policy_may_share(const struct cache_meta *meta, const struct policy_request
 {
     if (meta->lifetime_s == 0 || request->no_store)
         return false;
-    return policy_use_stored(meta, request, now_ms) == POLICY_FRESH;
+    return policy_use_delivers(policy_use_stored(meta, request, now_ms));
 }

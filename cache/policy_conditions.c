@@ -24,6 +24,12 @@ static bool take_opaque_tag(struct str *rest, struct str *tag)
     return true;
 }
 
+bool policy_is_entity_tag(struct str value)
+{
+    struct str tag;
+    return take_opaque_tag(&value, &tag) && value.len == 0;
+}
+
 static bool is_separator(char c)
 {
     return c == ' ' || c == '\t' || c == ',';

@@ -13,14 +13,14 @@
 
 /* ---- directives, whatever they are written as ------------------------------------------------ */
 
-/* The directives of a response that mean something to Weir. */
+/* The directives of a response that mean something to Weir, frequent ones first. */
 #define WORD_TABLE(X)                                                                              \
     X(MAX_AGE, "max-age")                                                                          \
+    X(NO_STORE, "no-store")                                                                        \
     X(PUBLIC, "public")                                                                            \
+    X(PRIVATE, "private")                                                                          \
     X(S_MAXAGE, "s-maxage")                                                                        \
     X(NO_CACHE, "no-cache")                                                                        \
-    X(NO_STORE, "no-store")                                                                        \
-    X(PRIVATE, "private")                                                                          \
     X(MUST_REVALIDATE, "must-revalidate")                                                          \
     X(PROXY_REVALIDATE, "proxy-revalidate")                                                        \
     X(MUST_UNDERSTAND, "must-understand")                                                          \
@@ -40,13 +40,15 @@ static const struct str names[WORDS] = {
 #undef X
 };
 
-/* Any case. */
+/* Any case; nearly all are in lower case. */
 static enum word find_word(struct str name)
 {
-    unsigned word = 0;
-    while (word < WORDS && (names[word].len != name.len || !str_equal_nocase(names[word], name)))
-        word++;
-    return (enum word)word;
+    for (unsigned word = 0; word < WORDS; word++) {
+        if (names[word].len == name.len &&
+            (str_equal(names[word], name) || str_equal_nocase(names[word], name)))
+            return (enum word)word;
+    }
+    return WORDS;
 }
 
 /* "Either the first occurrence or stale" (RFC 9111 §4.2.1): the first where all agree, otherwise

@@ -106,11 +106,25 @@ static bool block_varies_by(struct str block, struct str name)
     return false;
 }
 
-/* Whether the 304 is about this stored response (§4.3.4): an entity-tag in it is the stored
- * one's. One that varies by more than the stored one was selected by cannot be told from other
- * variants. */
+static const struct field *first(struct fields fields, enum field_id id)
+{
+    for (unsigned i = 0; i < fields.count; i++)
+        if (fields.list[i].id == id)
+            return &fields.list[i];
+    return NULL;
+}
+
+/* Whether the 304 is about this stored response (§4.3.4): a validator in it is the stored one's,
+ * an entity-tag before a date. One that varies by more than the stored one was selected by cannot be
+ * told from other variants. */
 static bool is_about(struct str stored, struct fields not_modified)
 {
+    const struct field *modified = first(not_modified, FIELD_LAST_MODIFIED);
+    struct str stored_modified = cache_block_field(stored, FIELD_LAST_MODIFIED);
+    if (modified != NULL && stored_modified.ptr != NULL &&
+        first(not_modified, FIELD_ETAG) == NULL &&
+        !str_equal(stored_modified, field_value(modified)))
+        return false;
     for (unsigned i = 0; i < not_modified.count; i++) {
         const struct field *f = &not_modified.list[i];
         struct str rest = field_value(f), member;
@@ -125,6 +139,39 @@ static bool is_about(struct str stored, struct fields not_modified)
         }
     }
     return true;
+}
+
+bool policy_names_stored(struct str stored, struct fields not_modified, bool strongly)
+{
+    const struct field *f = first(not_modified, FIELD_ETAG);
+    struct str etag = cache_block_field(stored, FIELD_ETAG);
+    if (f == NULL || etag.ptr == NULL)
+        return false;
+    if (strongly) /* RFC 9110 §8.8.3.2 */
+        return etag.len > 0 && etag.ptr[0] != 'W' && str_equal(etag, field_value(f));
+    return str_equal(opaque_tag(etag), opaque_tag(field_value(f)));
+}
+
+static void compare(struct str stored, struct fields head, enum field_id id, bool *same,
+                    bool *other)
+{
+    const struct field *f = first(head, id);
+    struct str value = cache_block_field(stored, id);
+    if (f == NULL)
+        return;
+    if (value.ptr != NULL && str_equal(value, field_value(f)))
+        *same = true;
+    else
+        *other = true;
+}
+
+enum policy_told policy_told_by_head(struct str stored, uint64_t stored_length, struct fields head,
+                                     int64_t content_length)
+{
+    bool same = content_length >= 0, other = same && (uint64_t)content_length != stored_length;
+    compare(stored, head, FIELD_ETAG, &same, &other);
+    compare(stored, head, FIELD_LAST_MODIFIED, &same, &other);
+    return other ? POLICY_TOLD_OTHER : same ? POLICY_TOLD_SAME : POLICY_TOLD_NOTHING;
 }
 
 /* §3.2: all that may be stored, but for what tells how the stored body is to be read: that is of

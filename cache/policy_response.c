@@ -16,8 +16,8 @@ struct said {
     bool targeted;     /* a field is there that may take the place of Cache-Control */
     bool may_be_stale; /* whatever it says (the route's override) */
     bool has_date;
-    int64_t date_s;      /* of several the first, which makes it older; */
-    int64_t last_date_s; /* and the last, which makes it expire sooner */
+    int64_t date_s;      /* of several the earliest, which makes it older; */
+    int64_t last_date_s; /* and the latest, which makes it expire sooner */
     bool has_modified, bad_modified;
     int64_t modified_s;
     bool has_age;
@@ -163,7 +163,7 @@ static unsigned targeted_flag(enum field_id decides)
 }
 
 /* A field for Weir, or for caches like it, takes the place of Cache-Control and Expires (RFC 9213
- * §2.2). Returns the flag that tells which one it was. */
+ * §2.2). Returns the flags that tell whose word it was. */
 static unsigned heed_targeted(const struct policy_exchange *exchange, struct said *said)
 {
     enum field_id decides = FIELD_OTHER;
@@ -175,7 +175,7 @@ static unsigned heed_targeted(const struct policy_exchange *exchange, struct sai
     if ((before == CACHE_BY_WEIR && decides != FIELD_WEIR_CACHE_CONTROL) ||
         (before == CACHE_BY_SURROGATE && decides == FIELD_OTHER)) {
         recall(exchange->stored, said);
-        return before;
+        return before | (exchange->stored->flags & CACHE_OVERRIDDEN);
     }
     if (decides != FIELD_OTHER)
         said->expires.there = false;
@@ -353,6 +353,48 @@ static int64_t clamp_lifetime_s(const struct conf_route_cache *route, int64_t li
     return at_most(left_s + age_s, POLICY_DELTA_MOST);
 }
 
+/* ---- what a stale one is good for ------------------------------------------------------------ */
+
+static uint64_t stale_window_s(const struct policy_given *given, uint32_t route_s)
+{
+    int64_t window_s = given->there ? given->value_s : route_s;
+    return (uint64_t)(window_s < CACHE_STALE_MOST_S ? window_s : CACHE_STALE_MOST_S);
+}
+
+/* Beyond its freshness, from now at the earliest. A minute is begun, not left out. */
+static uint64_t keep_min(const struct policy_exchange *exchange, const struct cache_meta *meta,
+                         int64_t lifetime_s)
+{
+    int64_t stale_ms = exchange->now_ms - meta->born_ms - lifetime_s * 1000;
+    int64_t keep_ms = (int64_t)exchange->route->keep_s * 1000 + (stale_ms > 0 ? stale_ms : 0);
+    int64_t minutes = (keep_ms + 59999) / 60000;
+    return (uint64_t)(minutes < CACHE_KEEP_MOST_MIN ? minutes : CACHE_KEEP_MOST_MIN);
+}
+
+/* RFC 5861, and how long it is kept for the sake of its validator. */
+static void grant_stale(const struct policy_exchange *exchange, const struct said *said,
+                        int64_t lifetime_s, struct cache_meta *meta)
+{
+    if (meta->flags & CACHE_HAS_VALIDATOR)
+        meta->keep_min = keep_min(exchange, meta, lifetime_s);
+    if (meta->flags & (CACHE_NO_CACHE | CACHE_MUST_REVALIDATE))
+        return; /* §4.2.4 */
+    meta->stale_while_revalidate_s = stale_window_s(&said->control.stale_while_revalidate,
+                                                    exchange->route->stale_while_revalidate_s);
+    meta->stale_if_error_s =
+        stale_window_s(&said->control.stale_if_error, exchange->route->stale_if_error_s);
+}
+
+/* Stale already, and nothing that a stale one is good for. */
+static bool is_useless_at_once(const struct policy_exchange *exchange,
+                               const struct cache_meta *meta, int64_t lifetime_s)
+{
+    struct cache_meta windows = *meta;
+    windows.lifetime_s = (uint32_t)lifetime_s;
+    windows.keep_min = 0;
+    return !(meta->flags & CACHE_HAS_VALIDATOR) && policy_is_useless(&windows, exchange->now_ms);
+}
+
 /* ---- judging --------------------------------------------------------------------------------- */
 
 /* §3.5 */
@@ -428,9 +470,9 @@ static enum policy_reason judge_freshness(const struct policy_exchange *exchange
     }
     if (!no_cache)
         lifetime_s = clamp_lifetime_s(exchange->route, lifetime_s, age_s);
+    grant_stale(exchange, said, lifetime_s, meta);
     /* What can only be asked about is worth its room only if it can be asked about. */
-    bool asked_first = no_cache || age_ms >= lifetime_s * 1000;
-    if (asked_first && !(meta->flags & CACHE_HAS_VALIDATOR))
+    if (is_useless_at_once(exchange, meta, no_cache ? 0 : lifetime_s))
         return POLICY_NO_FRESHNESS;
     meta->lifetime_s = (uint32_t)lifetime_s;
     return POLICY_STORE;
@@ -472,8 +514,6 @@ enum policy_reason policy_judge(const struct policy_exchange *exchange, struct c
     unsigned flags = read_response(exchange, &said);
     *meta = (struct cache_meta){
         .born_ms = exchange->now_ms - initial_age_ms(exchange, &said),
-        .stale_while_revalidate_s = (uint32_t)said.control.stale_while_revalidate.value_s,
-        .stale_if_error_s = (uint32_t)said.control.stale_if_error.value_s,
         .status = (uint16_t)exchange->status,
         .flags = (uint16_t)(flags | response_flags(&said)),
     };

@@ -36,6 +36,8 @@ struct cache_uncacheable {
 #define CACHE_UNCACHEABLE_SETS 32u
 #define CACHE_UNCACHEABLE_WAYS 8u
 
+#define CACHE_RESTING 16u
+
 struct cache_shard {
     alignas(64) pthread_mutex_t lock;
     /* guarded by lock */
@@ -48,6 +50,7 @@ struct cache_shard {
     uint64_t body_bytes;          /* of what is in both queues: their bodies' share */
     int64_t uncacheable_until_ms; /* of none longer than that */
     struct cache_uncacheable uncacheable[CACHE_UNCACHEABLE_SETS][CACHE_UNCACHEABLE_WAYS];
+    struct cache_uncacheable resting[CACHE_RESTING]; /* keys whose refresh has failed just now */
     /* findable ones, borrowed: each leaves before its writer's reference does */
     struct list_link fills[CACHE_FILL_LISTS]; /* of cache_fill.link */
     uint64_t purges; /* ever: what was asked for alone before one is not stored after it */
@@ -169,5 +172,12 @@ void cache_hit_for_miss_clear_locked(struct cache_shard *shard, const struct cac
 bool cache_hit_for_miss_find_locked(const struct cache_shard *shard, const struct cache_key *key,
                                     bool authorized, int64_t now_ms);
 unsigned cache_hit_for_miss_count_locked(const struct cache_shard *shard, int64_t now_ms);
+
+/* A key whose refresh has failed: no other before that time. What the table forgets costs one more
+   attempt. */
+void cache_rest_set_locked(struct cache_shard *shard, const struct cache_key *key,
+                           int64_t until_ms);
+bool cache_rests_locked(const struct cache_shard *shard, const struct cache_key *key,
+                        int64_t now_ms);
 
 #endif

@@ -245,7 +245,7 @@ static bool take_display_string(struct str *s, struct structured_value *out)
 static bool take_bare_item(struct str *s, struct structured_value *out)
 {
     char c = s->len > 0 ? s->ptr[0] : '\0';
-    *out = (struct structured_value){.text = str_of(s->ptr, 0)};
+    *out = (struct structured_value){0};
     if (c == '-' || is_digit(c))
         return take_number(s, out);
     if (c == '*' || is_letter(c))

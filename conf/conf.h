@@ -139,6 +139,7 @@ struct conf_route_cache {
     struct conf_route_key key;
     struct conf_route_bypass bypass;
     uint64_t query_body; /* of QUERY requests, most that is looked up; 0: they pass */
+    uint32_t stale_while_revalidate_s, stale_if_error_s, keep_s;
 };
 
 struct conf_route {

@@ -15,6 +15,9 @@
 #define SECOND_MS 1000ull
 #define DAY_MS (24 * 3600 * SECOND_MS)
 #define YEAR_MS (365 * DAY_MS)
+/* What is stored with a response has room for so much. */
+#define STALE_MOST_MS (194 * DAY_MS)
+#define KEEP_MOST_MS (45 * DAY_MS)
 
 _Static_assert(sizeof(size_t) == sizeof(uint64_t), "sizes are read as 64 bits");
 
@@ -113,6 +116,17 @@ _Static_assert(sizeof(size_t) == sizeof(uint64_t), "sizes are read as 64 bits");
     X("routes[].cache.query_body", SIZE, conf_route, cache.query_body, 0, 16 * MIB, "64KiB",       \
       "content of a QUERY request up to this is part of the key; more is passed on without "       \
       "lookup, and 0 passes QUERY on like any other method")                                       \
+    X("routes[].cache.stale_while_revalidate", SECONDS, conf_route,                                \
+      cache.stale_while_revalidate_s, 0, STALE_MOST_MS, "0s",                                      \
+      "how long a stale response is delivered while it is being refreshed, where the origin does " \
+      "not say")                                                                                   \
+    X("routes[].cache.stale_if_error", SECONDS, conf_route, cache.stale_if_error_s, 0,             \
+      STALE_MOST_MS, "0s",                                                                         \
+      "how long a stale response is delivered when the origin fails, where the origin does not "   \
+      "say")                                                                                       \
+    X("routes[].cache.keep", SECONDS, conf_route, cache.keep_s, 0, KEEP_MOST_MS, "1d",             \
+      "how long a stale response with a validator is kept, to be asked about, while there is "     \
+      "room")                                                                                      \
     X("limits.header_size", SIZE, conf, limits.header_size, KIB, 128 * KIB, "32KiB",               \
       "a request's first line and fields together; more gets 431, or 414 for the target alone")    \
     X("limits.headers", COUNT, conf, limits.headers, 1, 10000, "100",                              \

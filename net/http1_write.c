@@ -92,10 +92,18 @@ void http1_append_status_line(struct appender *out, unsigned status)
 
 void http1_append_field(struct appender *out, struct str name, struct str value)
 {
-    append_str(out, name);
-    append_lit(out, ": ");
-    append_str(out, value);
-    append_lit(out, "\r\n");
+    size_t len = name.len + 2 + value.len + 2;
+    char *to = out->ptr + out->len;
+    if (weir_unlikely(len > out->cap - out->len)) {
+        out->overflow = true;
+        return;
+    }
+    memcpy(to, name.ptr, name.len);
+    memcpy(to + name.len, ": ", 2);
+    if (value.len > 0)
+        memcpy(to + name.len + 2, value.ptr, value.len);
+    memcpy(to + len - 2, "\r\n", 2);
+    out->len += len;
 }
 
 size_t http1_chunk_line(char out[HTTP1_CHUNK_LINE_BYTES], uint64_t len)

@@ -233,7 +233,8 @@ struct net_loop {
     struct net_bufferevents bufferevents;
     struct net_watches watches;
     struct event *mail_event, *wheel_event, *kick_event, *later_event;
-    bool ticks;                            /* wheel_event is pending */
+    int tick_fd;                           /* wheel_event's timerfd, owned */
+    bool ticking;                          /* it runs */
     struct mail *later_head, **later_tail; /* for the next wake-up */
     char *read_buffer; /* NET_READ_BUFFER bytes; valid until the callback that filled it returns */
     int64_t now_ms, now_us; /* of this wake-up */
@@ -322,7 +323,7 @@ ssize_t net_conn_recv(struct net_conn *conn, char *buffer, size_t cap);
  * side, else NET_AGAIN or 1. */
 int net_conn_peek(struct net_conn *conn);
 
-/* Sends all pieces in order: what the socket takes at once with one sendmsg, the rest queued in a
+/* Sends all pieces in order: what the socket takes at once with one call, the rest queued in a
  * leased bufferevent. Pieces before `stable` are copied when they have to wait; those from `stable`
  * on are referred to and must stay until NET_DRAINED or net_conn_close(). When something is queued
  * already, all is queued behind it. Once it has failed it fails for good. */

@@ -430,8 +430,10 @@ static void on_queue_due(struct wheel_timer *timer, int64_t now_ms)
 
 void pool_lease_init(struct pool_lease *lease)
 {
-    *lease = (struct pool_lease){
-        .magic = POOL_LEASE_MAGIC, .conn = {.fd = -1}, .mail = {.deliver = on_mail}};
+    memset(lease, 0, offsetof(struct pool_lease, address_text) + 1);
+    lease->magic = POOL_LEASE_MAGIC;
+    lease->conn.fd = -1;
+    lease->mail.deliver = on_mail;
     list_init(&lease->queue_link);
     wheel_timer_init(&lease->queue_timer, on_queue_due);
 }

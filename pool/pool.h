@@ -56,9 +56,7 @@ struct pool_lease {
                                                    with lease->grant set */
     enum pool_want want;
     enum pool_grant grant;
-    struct pool_conn conn;       /* POOL_REUSED */
-    struct conf_address address; /* POOL_CONNECT: an IP or unix address */
-    char address_text[CONF_ADDRESS_TEXT];
+    struct pool_conn conn; /* POOL_REUSED */
 
     struct pool_server *server;  /* set while it holds or waits for a slot */
     struct list_link queue_link; /* guarded by the server's lock */
@@ -80,6 +78,10 @@ struct pool_lease {
     int64_t alive_ms;         /* when a reused connection was last known to be open */
     uint32_t addresses_tried; /* of a name: bits of the server's address list of that version */
     unsigned addresses_version;
+
+    /* POOL_CONNECT: an IP or unix address; the text is "" as long as there was none */
+    char address_text[CONF_ADDRESS_TEXT];
+    struct conf_address address;
 };
 
 /* Main thread. Servers for every upstream; names are resolved through `resolver` at once and, by

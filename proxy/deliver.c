@@ -35,6 +35,24 @@ static void append_override(const struct cache_meta *meta, struct appender *out)
         append_lit(out, "; detail=override");
 }
 
+/* RFC 9211 §2.4: of what is stale, less than nothing. */
+static void append_stale_ttl(const struct request *request, struct appender *out)
+{
+    append_lit(out, "; ttl=");
+    if (request->ttl_s < 0)
+        append_lit(out, "-");
+    append_u64(out, (uint64_t)(request->ttl_s < 0 ? -request->ttl_s : request->ttl_s));
+}
+
+/* The origin's, where this response has another (RFC 9211 §2.3): the client's condition was met by
+ * what the origin has sent whole. */
+static unsigned forward_status(const struct request *request, const struct cache_meta *meta)
+{
+    if (request->forward_status || !request->not_modified || request->outcome == OUTCOME_STALE)
+        return request->forward_status;
+    return meta->status;
+}
+
 void deliver_extra(struct request *request, const struct cache_meta *meta, int64_t now_ms,
                    struct appender *out)
 {
@@ -51,11 +69,15 @@ void deliver_extra(struct request *request, const struct cache_meta *meta, int64
     if (request->forward) {
         append_lit(out, "; fwd=");
         append_str(out, str_from(request->forward));
+        if (forward_status(request, meta)) {
+            append_lit(out, "; fwd-status=");
+            append_u64(out, forward_status(request, meta));
+        }
+    } else if (request->outcome == OUTCOME_STALE) {
+        append_lit(out, "; hit");
     }
-    if (request->forward_status) {
-        append_lit(out, "; fwd-status=");
-        append_u64(out, request->forward_status);
-    }
+    if (request->outcome == OUTCOME_STALE)
+        append_stale_ttl(request, out);
     if (request->stored)
         append_lit(out, "; stored");
     if (request->collapsed)

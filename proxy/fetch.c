@@ -326,8 +326,8 @@ static enum fetch_state ask_without_conditions(struct fetch *fetch)
 {
     if (fetch->input.len > 0 || !fetch->reusable)
         return fetch_fail(fetch, LOCAL_ORIGIN_MALFORMED);
-    cache_object_release(&fetch->stored);
     fetch->request_head = fetch->plain_head;
+    fetch->plain_head = str_of(NULL, 0);
     fetch->got_byte = fetch->head_begun = false;
     http1_head_reset(&fetch->head);
     return FETCH_SEND;
@@ -340,6 +340,7 @@ static enum fetch_state ask_query_anew(struct fetch *fetch)
 {
     cache_object_release(&fetch->stored);
     fetch->request_head = fetch->plain_head;
+    fetch->plain_head = str_of(NULL, 0);
     return start_over(fetch, POOL_CLOSE_ERROR);
 }
 
@@ -349,7 +350,7 @@ static enum fetch_state take_head(struct fetch *fetch)
     note_connection(fetch);
     invalidate_before_storing(fetch);
     fetch_set_deadline(fetch, fetch_timeouts(fetch)->between_bytes_ms, LOCAL_BETWEEN_BYTES_TIMEOUT);
-    if (fetch->stored && fetch->head.status == 304) {
+    if (fetch->plain_head.ptr && fetch->head.status == 304) {
         switch (fetch_take_not_modified(fetch)) {
         case FRESHENED:
             return fetch_end_of_body(fetch);
@@ -359,7 +360,7 @@ static enum fetch_state take_head(struct fetch *fetch)
             return fetch_fail(fetch, LOCAL_OVERLOADED);
         }
     }
-    if (fetch->stored && fetch->head.status == 412 && fetch->method == METHOD_QUERY)
+    if (fetch->plain_head.ptr && fetch->head.status == 412 && fetch->method == METHOD_QUERY)
         return ask_query_anew(fetch);
     if (!fetch_publish_head(fetch))
         return fetch_fail(fetch, LOCAL_OVERLOADED);
@@ -450,8 +451,11 @@ static enum fetch_state complete(struct fetch *fetch)
 
     fetch_clear_deadline(fetch);
     fetch_count_phases(fetch);
-    if (!fetch->freshened)
+    if (!fetch->freshened) {
         cache_fill_complete(fetch->fill, fetch->trailers, now_ms);
+        if (fetch->refresh && cache_fill_is_pass(fetch->fill))
+            fetch_refresh_failed(fetch);
+    }
     pool_count_request(&fetch->lease, false, (uint64_t)(now_us - fetch->requested_us));
     if (fetch->close_reason == POOL_CLOSE_ERROR)
         fetch->close_reason = POOL_CLOSE_ORIGIN_CLOSE;
@@ -531,6 +535,8 @@ static enum fetch_state fail_or_retry(struct fetch *fetch)
         fetch_tell_failure(fetch);
         count_failure(fetch, now_us);
     }
+    if (fetch->refresh)
+        fetch_refresh_failed(fetch); /* before the next one could begin */
     cache_fill_abort(fetch->fill, row->status, row->detail);
     end_lease(fetch, close_reason(fetch));
     return FETCH_RELEASE;
@@ -557,6 +563,7 @@ static enum fetch_state release(struct fetch *fetch)
     cache_fill_end_writer(&fetch->fill);
     cache_object_release(&fetch->stored);
     content_release(&fetch->content);
+    fetch_release_variants(fetch);
     fetch->released = true;
     if (!fetch->grant_under_way)
         free_fetch(fetch);
@@ -706,36 +713,44 @@ static bool prepare_request(struct fetch *fetch, const struct fetch_order *order
         .upstream = fetch->upstream,
         .server = pool_server_conf(fetch->server),
         .cacheable = order->cacheable,
-        .stored = fetch->stored,
+        .refresh = order->refresh,
     };
 
+    if (order->key) {
+        fetch->key = *order->key;
+        fetch->key.text = arena_copy(&fetch->arena, order->key->text);
+        if (!fetch->key.text.ptr || !fetch_keep_vary_fields(fetch, order->request))
+            return false;
+        if ((order->vary_miss || fetch->method == METHOD_HEAD) && !fetch_find_variants(fetch))
+            return false;
+    }
+    if (fetch->stored && (cache_object_meta(fetch->stored).flags & CACHE_HAS_VALIDATOR))
+        forward.stored = fetch->stored;
+    if (order->vary_miss) {
+        forward.variants = fetch->variants;
+        forward.variants_count = fetch->variants_count;
+    }
     fetch->request_head = forward_request(&forward, &fetch->arena);
     fetch->request_id = forward.request_id;
     memcpy(fetch->trace_id, forward.trace_id, sizeof(fetch->trace_id));
-    if (forward.stored) {
+    if (forward.stored || forward.variants_count > 0) {
         forward.stored = NULL;
+        forward.variants_count = 0;
         fetch->plain_head = forward_request(&forward, &fetch->arena);
         if (!fetch->plain_head.ptr)
             return false;
     }
-    if (order->key) {
-        fetch->key = *order->key;
-        fetch->key.text = arena_copy(&fetch->arena, order->key->text);
-        if (!fetch->key.text.ptr)
-            return false;
-    }
-    return fetch->request_head.ptr != NULL && fetch_note_invalidation(fetch, order->request) &&
-           fetch_keep_vary_fields(fetch, order->request);
+    return fetch->request_head.ptr != NULL && fetch_note_invalidation(fetch, order->request);
 }
 
 static void set_up(struct fetch *fetch, struct worker *worker, const struct fetch_order *order)
 {
     const struct http1_head *head = order->request->head;
 
-    memset(fetch, 0, sizeof(*fetch));
+    memset(fetch, 0, offsetof(struct fetch, lease));
     fetch->magic = FETCH_MAGIC;
     fetch->worker = worker;
-    fetch->leader = order->request;
+    fetch->leader = order->refresh ? NULL : order->request;
     fetch->fill = order->fill;
     fetch->stored = order->stored;
     fetch->upstream = order->request->route->upstream;
@@ -744,8 +759,9 @@ static void set_up(struct fetch *fetch, struct worker *worker, const struct fetc
     fetch->directives = order->request->directives;
     fetch->key_rules = order->request->key_rules;
     fetch->cacheable = order->cacheable;
-    fetch->findable = order->key != NULL;
-    fetch->method = head->method;
+    fetch->findable = order->findable;
+    fetch->refresh = fetch->satisfied = order->refresh;
+    fetch->method = order->refresh && head->method == METHOD_HEAD ? METHOD_GET : head->method;
     fetch->upgrade = head->upgrade;
     fetch->content = content_ref(order->request->content);
     fetch->has_body = head->body != HTTP1_BODY_NONE && !content_is_whole(fetch->content) &&
@@ -784,7 +800,8 @@ bool fetch_start(struct worker *worker, struct fetch_order *order)
     }
     set_up(fetch, worker, order);
     cache_fill_set_writer(fetch->fill, &worker->loop.mailbox, fetch, on_readers);
-    order->request->fetch = fetch;
+    if (fetch->leader)
+        fetch->leader->fetch = fetch;
     fetch->failure = prepare_request(fetch, order) ? LOCAL_NONE : LOCAL_OVERLOADED;
     fetch->state = FETCH_LEASE;
     fetch->starting = true;
@@ -809,4 +826,15 @@ void fetch_leave_satisfied(struct fetch **taken)
     (*taken)->satisfied = (*taken)->findable;
     if (!(*taken)->has_body || (*taken)->body_sent)
         fetch_report(weir_take(taken));
+}
+
+void fetch_drain(struct list_link *link)
+{
+    struct fetch *fetch = weir_container(link, struct fetch, link);
+
+    weir_check_magic(fetch, FETCH_MAGIC);
+    if (!fetch->refresh || fetch->released || cache_fill_readers(fetch->fill) > 0)
+        return;
+    fetch->failure = LOCAL_CLIENT_GONE;
+    run(fetch);
 }

@@ -17,25 +17,29 @@ struct fetch {
     const struct conf_route *route;
     struct pool_server *server;
     struct policy_request directives; /* of the leader */
-    struct cache_key key;             /* of a findable fill; its text in the arena */
+    struct cache_key key;             /* of what was looked up; its text in the arena */
     struct str request_head;          /* in the arena */
     struct str plain_head;            /* the same without conditions, when it has some */
-    struct str invalidates;  /* key text that a successful unsafe request invalidates; or "" */
-    struct http1_head asked; /* the leader's fields, kept for Vary; empty where nothing is stored */
+    struct str invalidates; /* key text that a successful unsafe request invalidates; or "" */
+    struct fields asked;    /* the leader's, kept for Vary; empty where nothing is stored */
     enum method method;
     bool cacheable, findable, upgrade, has_body, body_chunked, replayable;
     const struct conf_route_key *key_rules; /* as the leader's */
     struct content *content;                /* reference; sent behind the head, or NULL */
+    bool refresh; /* nobody leads it, nobody need wait for it */
 
     /* machine */
     enum fetch_state state;
     bool running, released;
-    bool starting;               /* inside fetch_start() */
-    enum local failure;          /* set from outside or by a state: the loop goes to FAIL */
-    const char *why;             /* what the system or the parser says to it, or NULL; static */
-    struct request *leader;      /* borrowed; NULL once it has left */
-    struct cache_fill *fill;     /* owned reference */
-    struct cache_object *stored; /* owned reference; being validated */
+    bool starting;                  /* inside fetch_start() */
+    enum local failure;             /* set from outside or by a state: the loop goes to FAIL */
+    const char *why;                /* what the system or the parser says to it, or NULL; static */
+    struct request *leader;         /* borrowed; NULL once it has left */
+    struct cache_fill *fill;        /* owned reference */
+    struct cache_object *stored;    /* owned reference; being validated */
+    struct cache_object **variants; /* owned references, in the arena: other variants, to be asked
+                                       about; of a HEAD, what its answer may be about */
+    unsigned variants_count;
     struct arena arena;
     struct list_link link; /* in worker->fetches */
     struct wheel_timer deadline;
@@ -49,7 +53,6 @@ struct fetch {
 
     /* connection */
     enum pool_want want;
-    struct pool_lease lease;
     struct pool_conn pool_conn;
     struct net_conn conn;
     bool lease_waits, holds_slot, grant_under_way, reused, reusable;
@@ -70,11 +73,12 @@ struct fetch {
     bool head_sent, body_started, body_sent, upload_broken;
 
     /* response */
-    bool got_byte;   /* on this connection: no retry any more */
-    bool head_begun; /* of the present head, the final one or a 1xx */
-    bool head_given; /* the readers have the final one */
-    bool resumed;    /* its next turn has come: goes on with what is held or unread */
-    bool freshened;  /* a 304: the readers have the stored response */
+    bool got_byte;       /* on this connection: no retry any more */
+    bool head_begun;     /* of the present head, the final one or a 1xx */
+    bool head_given;     /* the readers have the final one */
+    bool resumed;        /* its next turn has come: goes on with what is held or unread */
+    bool freshened;      /* a 304: the readers have the stored response */
+    bool refresh_failed; /* and it has been said */
     unsigned interims;
     struct str
         input; /* read and not yet used; in the worker's buffer, valid while the machine runs */
@@ -85,6 +89,9 @@ struct fetch {
     struct str trailers; /* in the arena */
     struct tunnel *tunnel;
     bool tunnel_ended;
+
+    /* made by their own functions; what is before is zeroed */
+    struct pool_lease lease;
     struct field fields[];
 };
 
@@ -96,13 +103,19 @@ enum freshen {
     FRESHEN_NO_MEMORY
 };
 enum freshen fetch_take_not_modified(struct fetch *fetch);
+/* Takes them. False when memory is out. */
+bool fetch_find_variants(struct fetch *fetch);
+void fetch_release_variants(struct fetch *fetch);
+/* The refresh that this is has come to nothing. */
+void fetch_refresh_failed(struct fetch *fetch);
 /* Judges the final head and publishes it to the readers. False when memory is out. */
 bool fetch_publish_head(struct fetch *fetch);
 /* The leader's head may be gone when the response comes: what Vary may ask for, and what an unsafe
  * method invalidates, is kept. False when memory is out. */
 bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request);
 bool fetch_note_invalidation(struct fetch *fetch, const struct request *request);
-/* Whether it is a POST whose response may answer GETs; and whether this response says so. */
+/* Whether it is a POST whose response may answer GETs; and, of such a one, whether its response says
+ * that it is the target's. */
 static inline bool fetch_is_for_target(const struct fetch *fetch)
 {
     return !fetch->cacheable && fetch->findable;

@@ -4,6 +4,9 @@
  */
 #include "proxy/fetch.h"
 
+#define ASKED_VARIANTS 8 /* whose entity-tags go to the origin */
+#define VARIANTS_MOST 64 /* that a key has */
+
 /* The leader's head as a copy in the arena: one piece of bytes, and rows that point into it. */
 bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request)
 {
@@ -12,8 +15,7 @@ bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request)
     struct field *rows;
     struct str bytes;
 
-    fetch->asked.count = 0;
-    if (!fetch->findable || fields.count == 0)
+    if (fields.count == 0)
         return true;
     last = &fields.list[fields.count - 1];
     bytes =
@@ -22,8 +24,7 @@ bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request)
     if (!rows)
         return false;
     memcpy(rows, fields.list, fields.count * sizeof(*rows));
-    fetch->asked.list = rows;
-    fetch->asked.count = fields.count;
+    fetch->asked = (struct fields){rows, fields.count};
     const char *from = bytes.ptr;
     bytes = arena_copy(&fetch->arena, bytes);
     if (!bytes.ptr)
@@ -54,77 +55,30 @@ bool fetch_note_invalidation(struct fetch *fetch, const struct request *request)
     return fetch->invalidates.ptr != NULL;
 }
 
-/* `stored` as in policy_exchange. */
-static enum policy_reason judge(struct fetch *fetch, unsigned status, struct fields fields,
-                                const struct cache_meta *stored, int64_t wall_s,
+/* What the exchange says, and the rest, which is the same for all of a fetch. */
+static enum policy_reason judge(struct fetch *fetch, struct policy_exchange exchange,
                                 struct cache_meta *meta)
 {
-    struct policy_exchange exchange = {
-        .method = fetch->method,
-        .describes_target = fetch_describes_target(fetch),
-        .request = &fetch->directives,
-        .route = &fetch->route->cache,
-        .status = status,
-        .fields = fields,
-        .wall_now_s = wall_s,
-        .now_ms = fetch->worker->loop.now_ms,
-        .requested_ms = fetch->requested_ms,
-        .stored = stored,
-    };
-
+    exchange.describes_target = fetch_is_for_target(fetch) && fetch_describes_target(fetch);
+    exchange.request = &fetch->directives;
+    exchange.route = &fetch->route->cache;
+    exchange.now_ms = fetch->worker->loop.now_ms;
+    exchange.requested_ms = fetch->requested_ms;
     return policy_judge(&exchange, meta);
 }
 
-bool fetch_publish_head(struct fetch *fetch)
-{
-    const struct http1_head *head = &fetch->head;
-    struct appender block = fetch_scratch(fetch), vary;
-    struct cache_fill_head out = {.bodiless = head->body == HTTP1_BODY_NONE, .content_length = -1};
-    int64_t wall_s = worker_wall_s();
+/* ---- updates of what is stored --------------------------------------------------------------- */
 
-    out.reason = judge(fetch, head->status, http1_fields(head), NULL, wall_s, &out.meta);
-    if (!fetch->cacheable && !fetch->findable)
-        out.reason = POLICY_METHOD;
-    out.now_ms = fetch->worker->loop.now_ms;
-    /* A part does not tell whether the whole would be stored: what is known of it ends in time. */
-    if (fetch->cacheable && out.reason != POLICY_PARTIAL)
-        out.hit_for_miss_ms = fetch->route->cache.hit_for_miss_ms;
-    if (!forward_response_block(head, wall_s, &block))
-        return false;
-    out.block = str_of(block.ptr, block.len);
-    if (head->has_content_length)
-        out.content_length = (int64_t)head->content_length;
-    else if (head->body == HTTP1_BODY_NONE && fetch->method != METHOD_HEAD && head->status != 304 &&
-             head->status != 204)
-        out.content_length = 0;
-    vary = appender_on(block.ptr + block.len, block.cap - block.len);
-    if (out.reason == POLICY_STORE && (out.meta.flags & CACHE_HAS_VARY)) {
-        if (!cache_vary_build(http1_fields(head), http1_fields(&fetch->asked), &vary))
-            out.reason = POLICY_VARY_STAR;
-        out.vary = str_of(vary.ptr, vary.len);
-    }
-    return cache_fill_set_head(fetch->fill, &out);
-}
-
-/* The updated block as fields again, so that the rules can look at it; what of the 304 is never
- * stored counts too. */
-static bool read_block(struct fetch *fetch, struct appender *block)
-{
-    struct http1_limits limits = {.head_bytes = block->cap, .fields = fetch->head.capacity};
-
-    policy_append_unkept(http1_fields(&fetch->head), block);
-    append_lit(block, "\r\n");
-    http1_head_reset(&fetch->head);
-    return !block->overflow &&
-           http1_parse_trailers(&fetch->head, block->ptr, block->len, &limits) > 0;
-}
-
-/* A 304 without Date gets one, so that the age starts anew. */
-static void date_not_modified(struct fetch *fetch, char date[DATE_BYTES])
+/* What has no Date gets one, so that the age starts anew. */
+static void date_answer(struct fetch *fetch)
 {
     struct http1_head *head = &fetch->head;
+    char *date;
 
     if (fields_first(http1_fields(head), FIELD_DATE) || head->count == head->capacity)
+        return;
+    date = arena_alloc(&fetch->arena, DATE_BYTES);
+    if (!date)
         return;
     date_format(worker_wall_s(), date);
     head->list[head->count++] = (struct field){
@@ -136,37 +90,264 @@ static void date_not_modified(struct fetch *fetch, char date[DATE_BYTES])
     };
 }
 
-enum freshen fetch_take_not_modified(struct fetch *fetch)
+/* The updated block as fields again, so that the rules can look at it; what of the answer is never
+ * stored counts too. */
+static bool read_block(struct fetch *fetch, struct appender *block, struct http1_head *out)
+{
+    struct http1_limits limits = {.head_bytes = block->cap, .fields = fetch->head.capacity};
+
+    policy_append_unkept(http1_fields(&fetch->head), block);
+    append_lit(block, "\r\n");
+    out->list = arena_alloc(&fetch->arena, fetch->head.capacity * sizeof(*out->list));
+    out->capacity = fetch->head.capacity;
+    http1_head_reset(out);
+    return out->list && !block->overflow &&
+           http1_parse_trailers(out, block->ptr, block->len, &limits) > 0;
+}
+
+/* Which response takes the updated head. */
+enum update {
+    UPDATE_STORED, /* the stored one */
+    UPDATE_COPY    /* a second one, for what this request selects */
+};
+
+/* By the fields of a 304, or of the 200 that a HEAD was given (RFC 9111 §3.2). *object: the updated
+ * response, when FRESHENED. */
+static enum freshen update(struct fetch *fetch, struct cache_object *stored, enum update how,
+                           struct cache_object **object)
 {
     struct cache *cache = fetch->worker->cache;
-    struct cache_meta old = cache_object_meta(fetch->stored), meta;
-    struct appender block = fetch_scratch(fetch);
-    struct cache_object *object;
+    struct cache_meta old = cache_object_meta(stored), meta;
+    struct appender block = fetch_scratch(fetch), vary;
+    struct http1_head read = {0};
     enum policy_reason reason;
-    char date[DATE_BYTES];
     struct str updated;
 
-    date_not_modified(fetch, date);
-    if (!policy_freshen_block(cache_object_block(fetch->stored), http1_fields(&fetch->head),
-                              &block))
+    if (!policy_freshen_block(cache_object_block(stored), http1_fields(&fetch->head), &block))
         return FRESHEN_OTHER;
     updated = str_of(block.ptr, block.len);
-    if (!read_block(fetch, &block))
+    if (!read_block(fetch, &block, &read))
         return FRESHEN_OTHER;
-    reason =
-        judge(fetch, old.status, http1_fields(&fetch->head), &old, worker_wall_s(), &meta);
+    reason = judge(fetch,
+                   (struct policy_exchange){.method = METHOD_GET,
+                                            .status = old.status,
+                                            .fields = http1_fields(&read),
+                                            .stored = &old,
+                                            .wall_now_s = worker_wall_s()},
+                   &meta);
     meta.status = old.status;
     meta.flags |= old.flags & CACHE_HAS_VARY;
-    object = cache_freshen(cache, &fetch->key, fetch->stored, &meta, updated,
-                           fetch->worker->loop.now_ms);
-    if (!object)
+    vary = appender_on(block.ptr + block.len, block.cap - block.len);
+    if (how == UPDATE_COPY &&
+        !cache_vary_build(http1_fields(&read), fetch->asked, &vary))
+        return FRESHEN_OTHER;
+    *object = how == UPDATE_COPY ? cache_freshen_as(cache, &fetch->key, stored, &meta, updated,
+                                                    str_of(vary.ptr, vary.len))
+                                 : cache_freshen(cache, &fetch->key, stored, &meta, updated,
+                                                 fetch->worker->loop.now_ms);
+    if (!*object)
         return FRESHEN_NO_MEMORY;
     if (reason != POLICY_STORE)
         cache_purge(cache, &fetch->key); /* it may be given to who asked, and no longer be kept */
+    return FRESHENED;
+}
+
+/* It is delivered no more before the origin has been asked, unless that fails. */
+static void make_stale(struct fetch *fetch, struct cache_object *stored)
+{
+    struct cache *cache = fetch->worker->cache;
+    int64_t now_ms = fetch->worker->loop.now_ms;
+    struct cache_meta meta = cache_object_meta(stored);
+    uint32_t age_s = policy_age_s(&meta, now_ms);
+    struct cache_object *updated;
+
+    meta.lifetime_s = meta.lifetime_s < age_s ? meta.lifetime_s : age_s;
+    meta.stale_while_revalidate_s = 0;
+    updated = cache_freshen(cache, &fetch->key, stored, &meta, cache_object_block(stored), now_ms);
+    if (!updated)
+        cache_drop(cache, &fetch->key, stored);
+    cache_object_release(&updated);
+}
+
+/* The 200 that a HEAD was given updates the stored responses that could have been chosen for it, or
+ * makes them stale (RFC 9111 §4.3.5): of those that were there when it was sent, as it may be older
+ * than others. */
+static void take_head_answer(struct fetch *fetch)
+{
+    const struct http1_head *head = &fetch->head;
+    int64_t length = head->has_content_length ? (int64_t)head->content_length : -1;
+
+    date_answer(fetch);
+    for (unsigned i = 0; i < fetch->variants_count; i++) {
+        struct cache_object *stored = fetch->variants[i], *updated = NULL;
+        struct cache_meta meta = cache_object_meta(stored);
+        enum policy_told told = policy_told_by_head(
+            cache_object_block(stored), cache_object_length(stored), http1_fields(head), length);
+
+        if (told == POLICY_TOLD_NOTHING ||
+            (fetch->directives.authorization && !(meta.flags & CACHE_FOR_AUTHORIZED)))
+            continue;
+        if (told == POLICY_TOLD_OTHER || meta.status != 200 ||
+            update(fetch, stored, UPDATE_STORED, &updated) != FRESHENED)
+            make_stale(fetch, stored);
+        cache_object_release(&updated);
+    }
+}
+
+/* ---- answers that are heads of their own ------------------------------------------------------- */
+
+void fetch_refresh_failed(struct fetch *fetch)
+{
+    if (fetch->refresh_failed)
+        return;
+    fetch->refresh_failed = true;
+    cell_add(&fetch->worker->stats.refreshes_failed, 1);
+    cache_rest(fetch->worker->cache, &fetch->key, fetch->worker->loop.now_ms);
+}
+
+/* What the answer means for the stored response that was asked about: an error does not replace one
+ * that may be given instead (RFC 9111 §4.3.3), nor is it a reason not to wait for the next answer; and
+ * what a refresh shows to be gone is not delivered any more. */
+static void respect_stored(struct fetch *fetch, struct cache_fill_head *head)
+{
+    struct cache_meta stored;
+
+    if (!fetch->stored)
+        return;
+    stored = cache_object_meta(fetch->stored);
+    if (policy_is_error(head->meta.status) &&
+        policy_outlives_error(&stored, fetch->worker->loop.now_ms)) {
+        head->reason = POLICY_STALE_IF_ERROR;
+        head->hit_for_miss_ms = 0;
+    }
+    if (!fetch->refresh || head->reason == POLICY_STORE)
+        return;
+    fetch_refresh_failed(fetch);
+    if (policy_supersedes(head->meta.status, head->reason))
+        cache_drop(fetch->worker->cache, &fetch->key, fetch->stored);
+}
+
+bool fetch_publish_head(struct fetch *fetch)
+{
+    const struct http1_head *head = &fetch->head;
+    struct appender block = fetch_scratch(fetch), vary;
+    struct cache_fill_head out = {.bodiless = head->body == HTTP1_BODY_NONE, .content_length = -1};
+    int64_t wall_s = worker_wall_s();
+
+    if (fetch->method == METHOD_HEAD && fetch->cacheable && head->status == 200)
+        take_head_answer(fetch);
+    out.reason = judge(fetch,
+                       (struct policy_exchange){.method = fetch->method,
+                                                .status = head->status,
+                                                .fields = http1_fields(head),
+                                                .wall_now_s = wall_s},
+                       &out.meta);
+    if (!fetch->cacheable && !fetch->findable)
+        out.reason = POLICY_METHOD;
+    out.now_ms = fetch->worker->loop.now_ms;
+    /* A part does not tell whether the whole would be stored: what is known of it ends in time. */
+    if (fetch->cacheable && out.reason != POLICY_PARTIAL)
+        out.hit_for_miss_ms = fetch->route->cache.hit_for_miss_ms;
+    respect_stored(fetch, &out);
+    if (!forward_response_block(head, wall_s, &block))
+        return false;
+    out.block = str_of(block.ptr, block.len);
+    if (head->has_content_length)
+        out.content_length = (int64_t)head->content_length;
+    else if (head->body == HTTP1_BODY_NONE && fetch->method != METHOD_HEAD && head->status != 304 &&
+             head->status != 204)
+        out.content_length = 0;
+    vary = appender_on(block.ptr + block.len, block.cap - block.len);
+    if (out.reason == POLICY_STORE && (out.meta.flags & CACHE_HAS_VARY)) {
+        if (!cache_vary_build(http1_fields(head), fetch->asked, &vary))
+            out.reason = POLICY_VARY_STAR;
+        out.vary = str_of(vary.ptr, vary.len);
+    }
+    return cache_fill_set_head(fetch->fill, &out);
+}
+
+/* ---- 304 -------------------------------------------------------------------------------------- */
+
+/* Of a request that selected none of the variants that were asked about (RFC 9111 §4.3.4). */
+static struct cache_object *choose_variant(const struct fetch *fetch)
+{
+    for (unsigned i = 0; i < fetch->variants_count; i++)
+        if (policy_names_stored(cache_object_block(fetch->variants[i]), http1_fields(&fetch->head),
+                                false))
+            return fetch->variants[i];
+    return NULL;
+}
+
+/* All stored responses that the 304's strong entity-tag names are updated (RFC 9111 §4.3.4), but for
+ * those that have come since it was asked for. */
+static void freshen_others(struct fetch *fetch, const struct cache_object *chosen)
+{
+    struct cache_object *found[VARIANTS_MOST];
+    unsigned count = cache_variants(fetch->worker->cache, &fetch->key, NULL, found, VARIANTS_MOST);
+
+    for (unsigned i = 0; i < count; i++) {
+        struct cache_object *updated = NULL;
+
+        if (found[i] != chosen && cache_object_meta(found[i]).born_ms <= fetch->requested_ms &&
+            policy_names_stored(cache_object_block(found[i]), http1_fields(&fetch->head), true))
+            update(fetch, found[i], UPDATE_STORED, &updated);
+        cache_object_release(&updated);
+        cache_object_release(&found[i]);
+    }
+}
+
+enum freshen fetch_take_not_modified(struct fetch *fetch)
+{
+    struct cache_object *chosen = fetch->stored ? fetch->stored : choose_variant(fetch);
+    struct cache_object *object = NULL, *updated = NULL;
+    enum freshen result = FRESHEN_OTHER;
+
+    if (!chosen)
+        return FRESHEN_OTHER;
+    date_answer(fetch);
+    if (cache_object_meta(chosen).flags & CACHE_HAS_VARY)
+        freshen_others(fetch, chosen);
+    if (!fetch->stored)
+        result = update(fetch, chosen, UPDATE_COPY, &object);
+    if (fetch->stored || result == FRESHENED)
+        result = update(fetch, chosen, UPDATE_STORED, fetch->stored ? &object : &updated);
+    cache_object_release(&updated);
+    if (!object)
+        return result;
     cache_fill_use_object(fetch->fill, object, fetch->worker->loop.now_ms,
                           fetch->route->cache.hit_for_miss_ms);
     cache_object_release(&object);
     fetch->head.body = HTTP1_BODY_NONE;
     fetch->freshened = true;
     return FRESHENED;
+}
+
+/* ---- variants -------------------------------------------------------------------------------- */
+
+bool fetch_find_variants(struct fetch *fetch)
+{
+    bool by_head = fetch->method == METHOD_HEAD;
+    struct fields asked = fetch->asked;
+    struct cache_object *found[ASKED_VARIANTS];
+    unsigned count = cache_variants(fetch->worker->cache, &fetch->key, by_head ? &asked : NULL,
+                                    found, ASKED_VARIANTS);
+
+    fetch->variants = arena_alloc(&fetch->arena, sizeof(found));
+    for (unsigned i = 0; i < count; i++) {
+        struct str etag = cache_block_field(cache_object_block(found[i]), FIELD_ETAG);
+
+        /* A condition is about a 200 (RFC 9110 §13.2.1). */
+        if (fetch->variants &&
+            (by_head || (cache_object_meta(found[i]).status == 200 && policy_is_entity_tag(etag))))
+            fetch->variants[fetch->variants_count++] = found[i];
+        else
+            cache_object_release(&found[i]);
+    }
+    return fetch->variants != NULL;
+}
+
+void fetch_release_variants(struct fetch *fetch)
+{
+    while (fetch->variants_count > 0)
+        cache_object_release(&fetch->variants[--fetch->variants_count]);
 }

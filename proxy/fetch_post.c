@@ -1,7 +1,7 @@
 /*
- * What of a POST's response may answer later GETs of its target (RFC 9110 §9.3.3): whether its
- * Content-Location is the target, and what its own invalidation means for its fill. Called by the
- * fetch machine for each response head; for other methods it does nothing.
+ * Whether a POST's response may answer later GETs of its target (RFC 9110 §9.3.3): its
+ * Content-Location has to be the target's URL. Called by the fetch machine for each response head of
+ * a POST; pure, but for the worker's scratch.
  */
 #include "proxy/fetch.h"
 
@@ -23,13 +23,10 @@ static const struct field *only_field(struct fields fields, enum field_id id)
 bool fetch_describes_target(const struct fetch *fetch)
 {
     struct appender url = fetch_scratch(fetch), key;
+    struct str target = cache_key_url(fetch->key.text);
     const struct field *location;
     struct cache_url parts;
-    struct str target;
 
-    if (!fetch_is_for_target(fetch))
-        return false;
-    target = cache_key_url(fetch->key.text);
     location = only_field(http1_fields(&fetch->head), FIELD_CONTENT_LOCATION);
     if (!location || !cache_url_resolve(target, field_value(location), &url) ||
         !cache_url_split(str_of(url.ptr, url.len), &parts))

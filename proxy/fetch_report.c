@@ -99,6 +99,17 @@ static void write_limit(const struct fetch *fetch, char out[LIMIT_BYTES])
              after_ms);
 }
 
+/* As far as its leader is concerned: others who wait may have asked for something else. */
+static bool is_replaced_by_stored(const struct fetch *fetch)
+{
+    struct cache_meta meta;
+
+    if (!fetch->stored || fetch->head_given)
+        return false;
+    meta = cache_object_meta(fetch->stored);
+    return policy_use_on_error(&meta, &fetch->directives, fetch->worker->loop.now_ms);
+}
+
 void fetch_tell_failure(const struct fetch *fetch)
 {
     static struct log_kind kinds[LOCALS] = {
@@ -113,8 +124,13 @@ void fetch_tell_failure(const struct fetch *fetch)
     size_t line_len = line_end ? (size_t)(line_end - head.ptr) : 0;
     char follows[32], because[LIMIT_BYTES];
 
-    snprintf(follows, sizeof(follows), fetch->head_given ? "the response is cut" : "answered %u",
-             row->status);
+    if (fetch->refresh)
+        snprintf(follows, sizeof(follows), "what is stored is not refreshed");
+    else if (is_replaced_by_stored(fetch))
+        snprintf(follows, sizeof(follows), "answered with what is stored");
+    else
+        snprintf(follows, sizeof(follows),
+                 fetch->head_given ? "the response is cut" : "answered %u", row->status);
     if (fetch->why)
         snprintf(because, sizeof(because), " (%s)", fetch->why);
     else

@@ -117,6 +117,19 @@ static void append_forwarded(const struct forward *forward, struct appender *out
         http1_append_field(out, STR("X-Forwarded-Host"), request->head->authority);
 }
 
+/* Of each stored variant, so that the origin can say which of them is this request's (RFC 9111
+ * §4.3.1). */
+static void append_variants(const struct forward *forward, struct appender *out)
+{
+    append_lit(out, "If-None-Match: ");
+    for (unsigned i = 0; i < forward->variants_count; i++) {
+        if (i > 0)
+            append_lit(out, ", ");
+        append_str(out, cache_block_field(cache_object_block(forward->variants[i]), FIELD_ETAG));
+    }
+    append_lit(out, "\r\n");
+}
+
 static void append_conditions(const struct forward *forward, struct appender *out)
 {
     struct str block = cache_object_block(forward->stored);
@@ -170,6 +183,8 @@ static size_t bytes_needed(const struct forward *forward)
         bytes += fields.list[i].name_len + fields.list[i].value_len + 4u;
     if (forward->stored)
         bytes += cache_object_block(forward->stored).len;
+    for (unsigned i = 0; i < forward->variants_count; i++)
+        bytes += cache_object_block(forward->variants[i]).len;
     return bytes;
 }
 
@@ -184,7 +199,8 @@ struct str forward_request(struct forward *forward, struct arena *arena)
 
     if (!bytes)
         return str_of(NULL, 0);
-    append_str(&out, head->method_name);
+    append_str(&out,
+               forward->refresh && head->method == METHOD_HEAD ? STR("GET") : head->method_name);
     append_lit(&out, " ");
     if (!str_equal(forward->request->target_sent, STR("*")))
         append_str(&out, str_from(forward->upstream->path_prefix));
@@ -205,6 +221,8 @@ struct str forward_request(struct forward *forward, struct arena *arena)
     forward->request_id = trace_append_fields(forward->request, &out, forward->trace_id);
     if (forward->stored)
         append_conditions(forward, &out);
+    else if (forward->variants_count > 0)
+        append_variants(forward, &out);
     append_connection(head, &out);
     append_framing(forward->request, &out);
     append_lit(&out, "\r\n");
@@ -269,6 +287,9 @@ static bool may_be_trailer(const struct field *f)
     case FIELD_CONTENT_TYPE:
     case FIELD_CONTENT_RANGE:
     case FIELD_CACHE_CONTROL:
+    case FIELD_CDN_CACHE_CONTROL:
+    case FIELD_SURROGATE_CONTROL:
+    case FIELD_WEIR_CACHE_CONTROL:
     case FIELD_EXPECT:
     case FIELD_RANGE:
     case FIELD_TRAILER:

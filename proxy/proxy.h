@@ -306,6 +306,22 @@ void content_end(struct content *content);
 bool content_is_whole(const struct content *content);
 /* Stable while it is whole. */
 struct str content_bytes(const struct content *content);
+/* What is looked up for it; valid until the worker's scratch is used again. */
+void request_make_query(const struct request *request, struct cache_query *query);
+
+/* ==== What is stored, though stale (stale.c) ==== */
+
+/* It has been found stale, and may be delivered: the request's from here. A refresh begins where one
+ * is due. */
+void stale_deliver(struct request *request, const struct cache_query *query,
+                   struct cache_find *found);
+/* The origin has failed with that status (0: without one) and detail: what is stored is the request's
+ * where it may take the answer's place. */
+enum stale_given {
+    STALE_NONE,
+    STALE_GIVEN,
+    STALE_FORBIDDEN /* there is one, and it must not (RFC 9111 §5.2.2.2) */
+} stale_on_error(struct request *request, unsigned status, const char *detail);
 
 /* ==== Delivery: what a response looks like (deliver.c) ==== */
 
@@ -384,8 +400,13 @@ struct fetch_order {
     struct request *request;     /* the leader, on this worker */
     struct cache_fill *fill;     /* consumed */
     struct cache_object *stored; /* to be validated: consumed; or NULL */
-    const struct cache_key *key; /* of a fill that may be stored, else NULL; copied */
+    /* Of what it asks for, where it was looked up, or of what its response may be stored as; copied. */
+    const struct cache_key *key;
+    bool
+        findable; /* the response may be stored as that, and others may find the fill, unless it is a POST's */
     bool cacheable; /* looked up: conditions and ranges of the client are not forwarded */
+    bool vary_miss; /* only other variants are stored: they are asked about */
+    bool refresh; /* nobody leads it: the request is only what it is made like, and GET for HEAD */
 };
 
 /* Starts a fetch; it tells its leader through request_on_*, and everyone through the fill. False
@@ -401,6 +422,9 @@ enum net_sent fetch_body(struct fetch *fetch, struct str bytes);
 enum net_sent fetch_body_end(struct fetch *fetch, struct str trailers);
 bool fetch_wants_body(const struct fetch *fetch);
 
+/* Weir is to stop: a refresh that nobody waits for ends. */
+void fetch_drain(struct list_link *link);
+
 size_t fetch_bytes(const struct conf *conf);
 
 /* The request as the origin gets it (forward.c): head bytes in the arena. ptr NULL when memory is
@@ -410,7 +434,10 @@ struct forward {
     const struct conf_upstream *upstream;
     const struct conf_server *server;
     bool cacheable;
-    struct cache_object *stored;   /* adds If-None-Match, If-Modified-Since */
+    bool refresh;                         /* GET, where the request is a HEAD */
+    struct cache_object *stored;          /* adds If-None-Match, If-Modified-Since; or NULL */
+    struct cache_object *const *variants; /* add If-None-Match */
+    unsigned variants_count;
     struct str request_id;         /* out: lies in the head */
     char trace_id[TRACE_ID_BYTES]; /* out */
 };
@@ -465,6 +492,7 @@ struct worker_stats {
     cell accepted, open, idle, accept_paused;
     cell rejected[HTTP1_ERRORS];
     cell client_gone, cut, interim, too_slow, waiters;
+    cell refreshes, refreshes_failed;
     struct route_stats *routes;       /* owned; one per route */
     struct upstream_stats *upstreams; /* owned; one per upstream */
 };

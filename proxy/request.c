@@ -26,12 +26,20 @@ typedef enum request_state state_function(struct request *request);
 
 static void run(struct request *request);
 static void on_wait_due(struct wheel_timer *timer, int64_t now_ms);
+/* Out of the way of GET and HEAD. */
+static enum request_state begin_other(struct request *request) __attribute__((noinline));
 
 /* ---- small helpers ---- */
 
 static bool is_get_or_head(const struct request *request)
 {
     return request->head->method == METHOD_GET || request->head->method == METHOD_HEAD;
+}
+
+/* All of it: the request can be looked up by it. */
+static inline bool holds_content(const struct request *request)
+{
+    return weir_unlikely(request->content != NULL) && content_is_whole(request->content);
 }
 
 static bool accepts_json(const struct request *request)
@@ -69,8 +77,14 @@ static enum request_state answer_local(struct request *request, enum local local
 }
 
 /* A fill that failed names its row by the detail text. */
-static enum request_state answer_failed_fill(struct request *request, const struct cache_view *view)
+static enum request_state answer_failed_fill(struct request *request, const struct cache_view *view,
+                                             bool must_revalidate)
 {
+    /* RFC 9111 §5.2.2.2: not the stale one, but an error, and a 504 is best. */
+    if (must_revalidate && (view->abort_detail == local_row(LOCAL_CONNECT_FAILED)->detail ||
+                            view->abort_detail == local_row(LOCAL_NO_ADDRESS)->detail))
+        return answer(request, 504, view->abort_detail,
+                      "the origin has to be asked, and cannot be");
     for (int i = LOCAL_NONE + 1; i < LOCALS; i++)
         if (local_row((enum local)i)->detail == view->abort_detail)
             return answer_local(request, (enum local)i);
@@ -181,7 +195,7 @@ static enum request_state await_content(struct request *request)
 
 /* What an unsafe request invalidates, and what a POST's answer is stored as, is found by GETs, which
  * may take another route. */
-static enum request_state route_as_get(struct request *request)
+static void find_key_rules_of_get(struct request *request)
 {
     const struct http1_head *head = request->head;
     struct str unused;
@@ -191,6 +205,13 @@ static enum request_state route_as_get(struct request *request)
 
     if (route)
         request->key_rules = &route->cache.key;
+}
+
+static enum request_state begin_other(struct request *request)
+{
+    if (request->head->method == METHOD_QUERY)
+        return begin_content(request);
+    find_key_rules_of_get(request);
     return REQUEST_LOOKUP;
 }
 
@@ -209,17 +230,13 @@ static enum request_state route(struct request *request)
         return answer_local(request, LOCAL_MAX_FORWARDS);
     cell_add(&request->worker->stats.routes[request->route->index].requests, 1);
     request->key_rules = &request->route->cache.key;
-    if (weir_likely(is_get_or_head(request)))
-        return REQUEST_LOOKUP;
-    if (head->method == METHOD_QUERY)
-        return begin_content(request);
-    return route_as_get(request);
+    return weir_likely(is_get_or_head(request)) ? REQUEST_LOOKUP : begin_other(request);
 }
 
 /* ---- LOOKUP ---- */
 
 /* Fields that Connection names do not reach the origin, so Vary could not tell what they selected. */
-static bool names_fields(struct fields fields)
+static inline bool names_fields(struct fields fields)
 {
     unsigned at = 0;
     const struct field *f;
@@ -249,7 +266,7 @@ static const char *passes_by(struct request *request)
 {
     const struct http1_head *head = request->head;
     struct fields fields = http1_fields(head);
-    bool has_content = content_is_whole(request->content);
+    bool has_content = holds_content(request);
 
     if (!request->route->cache.enabled)
         return "bypass";
@@ -276,19 +293,17 @@ void request_write_key(const struct request *request, struct appender *out)
 {
     const struct http1_head *head = request->head;
 
-    const struct conf_route_key *rules = request->key_rules;
-
     cache_key_write(out, head->scheme.len ? head->scheme : request->scheme, head->authority,
-                    head->path_query, rules);
-    if (weir_unlikely(rules->any))
-        cache_key_add_fields(out, http1_fields(head), rules);
-    if (weir_unlikely(content_is_whole(request->content)))
+                    head->path_query, request->key_rules);
+    if (weir_unlikely(request->key_rules->any))
+        cache_key_add_fields(out, http1_fields(head), request->key_rules);
+    if (weir_unlikely(holds_content(request)))
         cache_key_add_content(out, request->worker->cache, http1_fields(head),
                               content_bytes(request->content));
     weir_assert(!out->overflow);
 }
 
-static void make_query(const struct request *request, struct cache_query *query)
+void request_make_query(const struct request *request, struct cache_query *query)
 {
     const struct http1_head *head = request->head;
     struct worker *worker = request->worker;
@@ -302,25 +317,19 @@ static void make_query(const struct request *request, struct cache_query *query)
     query->now_ms = worker->loop.now_ms;
 }
 
-static enum request_state lead(struct request *request, struct cache_fill *fill,
-                               struct cache_object *stored, const struct cache_key *key)
+static enum request_state lead(struct request *request, struct fetch_order *order)
 {
-    struct cache_fill *read = cache_fill_ref(fill);
-    struct fetch_order order = {
-        .request = request,
-        .fill = fill,
-        .stored = stored,
-        .key = key,
-        .cacheable = request->outcome != OUTCOME_PASS,
-    };
+    struct cache_fill *read = cache_fill_ref(order->fill);
 
+    order->request = request;
+    order->cacheable = request->outcome != OUTCOME_PASS;
     if (!cache_reader_attach(&request->reader, &read)) {
-        cache_fill_abort(fill, 503, local_row(LOCAL_OVERLOADED)->detail);
-        cache_fill_end_writer(&fill);
-        cache_object_release(&stored);
+        cache_fill_abort(order->fill, 503, local_row(LOCAL_OVERLOADED)->detail);
+        cache_fill_end_writer(&order->fill);
+        cache_object_release(&order->stored);
         return answer_local(request, LOCAL_OVERLOADED);
     }
-    if (!fetch_start(request->worker, &order)) {
+    if (!fetch_start(request->worker, order)) {
         leave_source(request);
         return answer_local(request, LOCAL_OVERLOADED);
     }
@@ -338,31 +347,53 @@ static bool forwards_range(const struct request *request)
            !fields_first(fields, FIELD_IF_MODIFIED_SINCE);
 }
 
-/* Alone at the origin: nobody else reads this, and it is not stored. */
+/* Alone at the origin: nobody else reads this, and it is not stored. What a HEAD is told may be news
+ * of what is (RFC 9111 §4.3.5). */
 static enum request_state fetch_alone(struct request *request)
 {
     struct cache_fill *fill = cache_fill_private(request->worker->cache);
+    struct fetch_order order = {.fill = fill};
+    struct cache_query query;
 
     if (!fill)
         return answer_local(request, LOCAL_OVERLOADED);
     request->alone = true;
     request->collapsed = false;
     request->range_forwarded = forwards_range(request);
-    return lead(request, fill, NULL, NULL);
+    if (request->head->method == METHOD_HEAD && request->outcome != OUTCOME_PASS) {
+        request_make_query(request, &query);
+        order.key = &query.key;
+    }
+    return lead(request, &order);
 }
 
-static enum request_state hit(struct request *request, struct cache_find *found)
+static enum request_state hit(struct request *request, const struct cache_query *query,
+                              struct cache_find *found)
 {
+    if (weir_unlikely(found->stale)) {
+        stale_deliver(request, query, found);
+        return REQUEST_DELIVER;
+    }
     request->object = weir_take(&found->object);
     request->outcome = OUTCOME_HIT;
     return REQUEST_DELIVER;
+}
+
+/* RFC 9211 §2.2. */
+static const char *why_forwarded(const struct cache_find *found)
+{
+    if (found->stale)
+        return "stale";
+    if (found->unwanted)
+        return "request";
+    return found->vary_miss ? "vary-miss" : "uri-miss";
 }
 
 /* Reads along what another request fetches. */
 static enum request_state join(struct request *request, struct cache_find *found)
 {
     request->outcome = OUTCOME_COALESCED;
-    request->forward = "uri-miss";
+    request->forward = why_forwarded(found);
     request->collapsed = true;
     if (!cache_reader_attach(&request->reader, &found->fill))
         return answer_local(request, LOCAL_OVERLOADED);
@@ -379,13 +410,13 @@ static enum request_state look_without_filling(struct request *request,
     enum cache_found result = cache_peek(request->worker->cache, query, !only_if_cached, &found);
 
     if (result == CACHE_HIT)
-        return hit(request, &found);
+        return hit(request, query, &found);
     if (only_if_cached)
         return answer_local(request, LOCAL_NOT_CACHED);
     if (result == CACHE_JOIN)
         return join(request, &found);
     request->outcome = OUTCOME_MISS;
-    request->forward = "uri-miss";
+    request->forward = why_forwarded(&found);
     return fetch_alone(request);
 }
 
@@ -400,20 +431,22 @@ static enum request_state lookup(struct request *request)
         request->outcome = OUTCOME_PASS;
         return REQUEST_FETCH;
     }
-    make_query(request, &query);
+    request_make_query(request, &query);
     if (weir_unlikely(request->head->method == METHOD_HEAD || request->directives.only_if_cached))
         return look_without_filling(request, &query);
     request->outcome = OUTCOME_MISS;
     request->collapsed = false;
     switch (cache_lookup(request->worker->cache, &query, &found)) {
     case CACHE_HIT:
-        return hit(request, &found);
+        return hit(request, &query, &found);
     case CACHE_LEAD:
-        request->forward = found.stale || found.object ? "stale"
-                           : found.vary_miss           ? "vary-miss"
-                                                       : "uri-miss";
+        request->forward = why_forwarded(&found);
         request->range_forwarded = found.hit_for_miss && !found.object && forwards_range(request);
-        return lead(request, found.fill, found.object, &query.key);
+        return lead(request, &(struct fetch_order){.fill = found.fill,
+                                                   .stored = found.object,
+                                                   .key = &query.key,
+                                                   .findable = true,
+                                                   .vary_miss = found.vary_miss});
     case CACHE_JOIN:
         return join(request, &found);
     case CACHE_ALONE:
@@ -443,12 +476,12 @@ static enum request_state fetch_for_target(struct request *request)
     struct cache_query query;
     struct cache_fill *fill;
 
-    make_query(request, &query);
+    request_make_query(request, &query);
     fill = cache_fill_apart(request->worker->cache, &query.key);
     if (!fill)
         return answer_local(request, LOCAL_OVERLOADED);
     request->alone = true;
-    return lead(request, fill, NULL, &query.key);
+    return lead(request, &(struct fetch_order){.fill = fill, .key = &query.key, .findable = true});
 }
 
 static enum request_state start_fetch(struct request *request)
@@ -494,6 +527,27 @@ static enum request_state take_replacement(struct request *request, const struct
 }
 
 /* Its leader left before this request, which had found the fill, was attached. */
+/* The origin has failed: what is stored takes the place of its answer where it may. */
+static enum stale_given give_stale(struct request *request, unsigned status, const char *detail)
+{
+    enum stale_given given = stale_on_error(request, status, detail);
+
+    if (given == STALE_GIVEN) {
+        if (request->fetch)
+            fetch_leave_satisfied(&request->fetch);
+        leave_source(request);
+    }
+    return given;
+}
+
+static enum request_state take_failure(struct request *request, const struct cache_view *view)
+{
+    enum stale_given given = give_stale(request, 0, view->abort_detail);
+
+    return given == STALE_GIVEN ? REQUEST_DELIVER
+                                : answer_failed_fill(request, view, given == STALE_FORBIDDEN);
+}
+
 static bool was_given_up(const struct request *request, const struct cache_view *view)
 {
     return request->collapsed && view->abort_detail == local_row(LOCAL_CLIENT_GONE)->detail;
@@ -509,6 +563,10 @@ static enum request_state await_head(struct request *request)
         cache_reader_view(&request->reader, &view);
         if (view.has_head) {
             stop_waiting(request);
+            if (policy_is_error(view.meta.status) &&
+                give_stale(request, view.meta.status, policy_reason_text(POLICY_STALE_IF_ERROR)) ==
+                    STALE_GIVEN)
+                return REQUEST_DELIVER;
             return may_share(request, &view, &view.meta) ? REQUEST_DELIVER
                                                          : leave_and_fetch_alone(request);
         }
@@ -516,8 +574,7 @@ static enum request_state await_head(struct request *request)
             return take_replacement(request, &view);
         if (view.phase == CACHE_FILL_ABORTED) {
             leave_source(request);
-            return was_given_up(request, &view) ? REQUEST_LOOKUP
-                                                : answer_failed_fill(request, &view);
+            return was_given_up(request, &view) ? REQUEST_LOOKUP : take_failure(request, &view);
         }
     } while (!cache_reader_wait(&request->reader));
     return REQUEST_WAIT;
@@ -607,7 +664,7 @@ static bool apply_range(struct request *request, const struct source *source,
         .arriving = !request->object,
     };
 
-    if (!is_selected_here(request) || request->range_forwarded || source->bodiless ||
+    if (!is_selected_here(request) || (request->range_forwarded && !request->object) ||
         (source->content_length < 0 && !source->complete))
         return true;
     return range_prepare(request, &selected, head);
@@ -811,7 +868,8 @@ static enum request_state finish(struct request *request)
     if (request->sink)
         request->sink->ops->done(request->sink, cut);
     cache_object_release(&request->object);
-    content_release(&request->content);
+    if (weir_unlikely(request->content != NULL))
+        content_release(&request->content);
     release(request);
     return REQUEST_DONE;
 }
@@ -872,6 +930,7 @@ static void on_wait_due(struct wheel_timer *timer, int64_t now_ms)
                                    .what = "waiting for other requests' answers"};
     struct request *request = weir_container(timer, struct request, wait_deadline);
     struct request_ids ids;
+    enum stale_given given;
 
     weir_check_magic(request, REQUEST_MAGIC);
     weir_assert(request->state == REQUEST_AWAIT_HEAD);
@@ -882,7 +941,9 @@ static void on_wait_due(struct wheel_timer *timer, int64_t now_ms)
                     request->route->upstream->name, request->route->name, (int)ids.request_id.len,
                     ids.request_id.ptr, (int)ids.trace_id.len, ids.trace_id.ptr);
     leave_source(request);
-    divert(request, answer_local(request, LOCAL_COALESCE_TIMEOUT));
+    given = give_stale(request, 0, local_row(LOCAL_COALESCE_TIMEOUT)->detail);
+    divert(request,
+           given == STALE_GIVEN ? REQUEST_DELIVER : answer_local(request, LOCAL_COALESCE_TIMEOUT));
 }
 
 /* ---- called by the transport ---- */

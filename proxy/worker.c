@@ -98,6 +98,10 @@ static void drain(struct mail *mail)
         next = link->next;
         session_drain(session_of_link(link));
     }
+    for (link = worker->fetches.next; link != &worker->fetches; link = next) {
+        next = link->next;
+        fetch_drain(link);
+    }
     worker_session_ended(worker);
 }
 

@@ -1,7 +1,8 @@
 /*
- * POST /test/clock?advance_ms= moves the process's clock, for tests; ?hold_ms= does the same and
- * stops it there, at a whole second: from then on only such requests move it. Only there with
- * `--test-clock`. The answer has the wall's time.
+ * POST /test/clock?advance_ms=N moves the process's clocks, for tests; ?hold_ms=N does the same and
+ * stops them there, at a whole second: from then on only such requests move them; ?wall_ms=N or -N
+ * moves the wall's alone, as if someone had set it. Only there with `--test-clock`. The answer has
+ * the wall's time.
  *
  * Called by admin.c on the main thread. One message goes to each worker, which looks at its clock
  * and counts down; the last one wakes the main thread through an eventfd. Then the sweeps of the
@@ -98,16 +99,19 @@ void admin_clock_advance(struct admin *admin, struct evhttp_request *req)
     struct weir *weir = admin->weir;
     const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(req)), *why;
     char *advance = admin_only_parameter(query, "advance_ms", &why);
-    char *hold = advance ? NULL : admin_only_parameter(query, "hold_ms", &why);
-    uint64_t advance_ms = 0;
-    bool holds = hold != NULL;
-    bool good =
-        (advance || hold) && str_to_u64(str_from(hold ? hold : advance), MOST_MS, &advance_ms);
+    char *hold = admin_only_parameter(query, "hold_ms", &why);
+    char *wall = admin_only_parameter(query, "wall_ms", &why);
+    bool back = wall && *wall == '-', holds = hold != NULL, steps = wall != NULL;
+    const char *text = advance ? advance : hold ? hold : wall ? wall + back : NULL;
+    uint64_t ms = 0;
+    bool good = text && str_to_u64(str_from(text), MOST_MS, &ms);
 
     free(advance);
     free(hold);
+    free(wall);
     if (!good) {
-        admin_reply_error(req, 400, "send POST /test/clock?advance_ms=N, or ?hold_ms=N");
+        admin_reply_error(req, 400,
+                          "send POST /test/clock?advance_ms=N, or ?hold_ms=N, or ?wall_ms=N or -N");
         return;
     }
     if (clock->pending || atomic_load(&clock->left) > 0 ||
@@ -116,7 +120,10 @@ void admin_clock_advance(struct admin *admin, struct evhttp_request *req)
                           "the clock is being moved already, or weir is not running; try again");
         return;
     }
-    base_clock_advance((int64_t)advance_ms);
+    if (steps)
+        base_clock_step_wall(back ? -(int64_t)ms : (int64_t)ms);
+    else
+        base_clock_advance((int64_t)ms);
     if (holds)
         base_clock_hold();
     clock->pending = req;

@@ -77,6 +77,8 @@ static const struct figure total_rows[] = {
     NUMBER("cache.fills", "weir_cache_fills", NULL, OF(cache.fills), "Responses arriving from origins."),
     NUMBER("cache.readers", "weir_cache_readers", NULL, OF(cache.readers), "Requests that read an arriving response."),
     NUMBER("cache.waiters", "weir_cache_waiters", NULL, CELL(waiters), "Of these, requests that joined another's fetch."),
+    NUMBER("cache.refreshes", "weir_cache_refreshes_total", NULL, CELL(refreshes), "Fetches that nobody waited for, to refresh what was delivered stale."),
+    NUMBER("cache.refreshes_failed", "weir_cache_refreshes_failed_total", NULL, CELL(refreshes_failed), "Of these, those that brought nothing to be stored."),
     NUMBER("cache.fills_aborted", "weir_cache_fills_aborted_total", NULL, OF(cache.fills_aborted), "Arriving responses that did not come to their end."),
     NUMBER("cache.readers_cut", "weir_cache_readers_cut_total", NULL, OF(cache.readers_cut), "Requests cut because they were too slow for the others that read the same response."),
     NUMBER("cache.hit_for_miss", "weir_cache_hit_for_miss_keys", NULL, OF(cache.hit_for_miss), "Keys remembered as not to be stored."),

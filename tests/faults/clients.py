@@ -11,7 +11,9 @@ from content import HOST, VARIANTS, Received, Wrong
 from weirtest import Malformed, Response, chunk, request_bytes
 from wire import Gone, Wire
 
-METHODS = {"GET": 80, "HEAD": 10, "POST": 8, "DELETE": 1, "OPTIONS": 1}
+METHODS = {"GET": 74, "HEAD": 10, "POST": 8, "QUERY": 6, "DELETE": 1, "OPTIONS": 1}
+SAFE = ("GET", "HEAD", "OPTIONS", "QUERY")
+QUERIES = [random.Random(length).randbytes(length) for length in (0, 10, 5000, 100000)]  # the last is not looked up
 DIRECTIVES = ("no-cache", "no-store", "max-age=0", "max-age=1", "only-if-cached", "min-fresh=30", "max-stale")
 PARTS = {"steady": 50, "pipelines": 12, "reads slowly": 5, "leaves": 14, "stalls": 4, "talks rubbish": 4,
          "closes its side": 5, "uploads": 4, "comes with others": 2}
@@ -143,6 +145,8 @@ class Player:
             fields.append(("If-None-Match", etags[0]))
         if method == "POST" and body is None:
             body = self.chance.randbytes(self.chance.choice((0, 1, 100, 5000)))
+        if method == "QUERY" and body is None:
+            body = self.chance.choice(QUERIES)
         ask = Ask(identity, key, method, version, lang, authorized, etags, self.content.serial, self.content.floors[key],
                   str(zlib.crc32(body)) if body else None,
                   request_bytes(method, f"/k/{key}", fields, body, host=HOST, version=version))
@@ -179,7 +183,7 @@ class Player:
     def _learn(self, ask, response):
         if response.has("ETag"):
             self.clients.etags[ask.key] = response.field("ETag")
-        if ask.method not in ("GET", "HEAD", "OPTIONS") and response.status < 400:
+        if ask.method not in SAFE and response.status < 400:
             # What was stored for that target is not valid any more (RFC 9111 §4.4).
             self.content.floors[ask.key] = max(self.content.floors[ask.key], ask.asked_at)
 
@@ -319,7 +323,7 @@ class Player:
         body = self.chance.randbytes(self.chance.choice((10, 3000, 200000)))
         leaves = self.chance.random() < 0.3
         self.fault = "leaves" if leaves else "uploads slowly"
-        ask = self.ask(method="POST", body=body)
+        ask = self.ask(method=self.chance.choice(("POST", "QUERY")), body=body)
         head = ask.data[:-len(body)]
         chunked = self.chance.random() < 0.5
         if chunked:

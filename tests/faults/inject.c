@@ -301,6 +301,14 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     return fail(fd, error);
 }
 
+/* An order for sendmsg is one for what is sent, whatever the call. */
+ssize_t send(int fd, const void *bytes, size_t len, int flags)
+{
+    struct iovec piece = {(void *)bytes, len};
+
+    return sendmsg(fd, &(struct msghdr){.msg_iov = &piece, .msg_iovlen = 1}, flags);
+}
+
 /* Of a socket's; the access log's thread has no loop. */
 ssize_t writev(int fd, const struct iovec *pieces, int count)
 {

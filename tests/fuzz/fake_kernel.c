@@ -13,6 +13,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,11 +34,13 @@ struct fake_fd {
         FREE,
         EPOLL,
         EVENT,
+        TIMER,
         LISTENER,
         SOCKET
     } kind;
     struct fake_socket *socket;
-    uint64_t counter; /* EVENT */
+    uint64_t counter;          /* EVENT */
+    int64_t due_us, period_us; /* TIMER; 0: it does not run */
     /* its registration */
     bool watched, woken;
     uint32_t events;
@@ -113,6 +116,8 @@ static uint32_t readiness(const struct fake_fd *f)
     switch (f->kind) {
     case EVENT:
         return f->counter > 0 ? EPOLLIN | EPOLLOUT : EPOLLOUT;
+    case TIMER:
+        return f->period_us > 0 && fake_kernel.now_us >= f->due_us ? EPOLLIN : 0;
     case LISTENER:
         return first_in_backlog() != NULL ? EPOLLIN : 0;
     case SOCKET:
@@ -286,9 +291,19 @@ int64_t base_clock_wall_us(void)
     return WALL_START_US + fake_kernel.now_us;
 }
 
+void base_clock_step_wall(int64_t ms)
+{
+    (void)ms; /* one clock stands for both */
+}
+
 void base_clock_advance(int64_t ms)
 {
     fake_kernel.now_us += ms * 1000;
+}
+
+/* It only moves when it is told to. */
+void base_clock_hold(void)
+{
 }
 
 int clock_gettime(clockid_t clock, struct timespec *t)
@@ -383,6 +398,22 @@ int epoll_wait(int epoll, struct epoll_event *events, int most, int timeout)
 int eventfd(unsigned counter, int flags)
 {
     return running ? open_fd(EVENT) : (int)syscall(SYS_eventfd2, counter, flags);
+}
+
+int timerfd_create(clockid_t clock, int flags)
+{
+    return running ? open_fd(TIMER) : (int)syscall(SYS_timerfd_create, clock, flags);
+}
+
+int timerfd_settime(int fd, int flags, const struct itimerspec *to, struct itimerspec *old)
+{
+    struct fake_fd *f = find(fd);
+    if (f == NULL)
+        return (int)syscall(SYS_timerfd_settime, fd, flags, to, old);
+    weir_assert(f->kind == TIMER && to->it_value.tv_nsec == to->it_interval.tv_nsec);
+    f->period_us = to->it_value.tv_nsec / 1000;
+    f->due_us = fake_kernel.now_us + f->period_us;
+    return 0;
 }
 
 int poll(struct pollfd *list, nfds_t count, int timeout)
@@ -515,6 +546,12 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     return send_vectors(f->socket, message->msg_iov, message->msg_iovlen);
 }
 
+ssize_t send(int fd, const void *bytes, size_t len, int flags)
+{
+    struct iovec piece = {(void *)bytes, len};
+    return sendmsg(fd, &(struct msghdr){.msg_iov = &piece, .msg_iovlen = 1}, flags);
+}
+
 ssize_t writev(int fd, const struct iovec *list, int count)
 {
     struct fake_fd *f = find(fd);
@@ -528,7 +565,11 @@ ssize_t read(int fd, void *buffer, size_t cap)
     struct fake_fd *f = find(fd);
     if (f == NULL)
         return syscall(SYS_read, fd, buffer, cap);
-    weir_assert(f->kind == EVENT && cap == sizeof(f->counter));
+    weir_assert((f->kind == EVENT || f->kind == TIMER) && cap == sizeof(f->counter));
+    if (f->kind == TIMER && readiness(f)) {
+        f->counter = 1 + (uint64_t)((fake_kernel.now_us - f->due_us) / f->period_us);
+        f->due_us += (int64_t)f->counter * f->period_us;
+    }
     if (f->counter == 0)
         return fail(EAGAIN);
     memcpy(buffer, &f->counter, sizeof(f->counter));

@@ -22,6 +22,8 @@
     X(cache_control)                                                                               \
     X(structured)                                                                                  \
     X(vary)                                                                                        \
+    X(key)                                                                                         \
+    X(cookies)                                                                                     \
     X(conditions)                                                                                  \
     X(range)                                                                                       \
     X(freshen)                                                                                     \

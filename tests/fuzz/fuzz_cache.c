@@ -27,10 +27,29 @@ static void check_judged(const struct policy_exchange *exchange, enum policy_rea
     }
     weir_assert(!request->no_store && exchange->route->enabled);
     weir_assert(exchange->method == METHOD_GET);
-    /* A cookie is given to others only for a time that the origin itself gave. */
-    if (fields_first(exchange->fields, FIELD_SET_COOKIE) != NULL)
-        weir_assert(meta->lifetime_s > 0 && !(meta->flags & (CACHE_NO_CACHE | CACHE_HEURISTIC)));
+    /* A cookie is given to others only for a time that the origin itself gave, or by the route's
+     * word. */
+    if (fields_first(exchange->fields, FIELD_SET_COOKIE) != NULL) {
+        weir_assert(exchange->route->set_cookie == CONF_SET_COOKIE_STORE ||
+                    (exchange->route->override == 0 && meta->lifetime_s > 0 &&
+                     !(meta->flags & (CACHE_NO_CACHE | CACHE_HEURISTIC))));
+    }
+    weir_assert(exchange->route->override != 0 || !(meta->flags & CACHE_OVERRIDDEN));
+    if (exchange->route->ttl_max_s > 0 && !(meta->flags & CACHE_NO_CACHE))
+        weir_assert(meta->born_ms + meta->lifetime_s * INT64_C(1000) <=
+                    exchange->now_ms + exchange->route->ttl_max_s * INT64_C(1000));
     weir_assert(!request->authorization || (meta->flags & CACHE_FOR_AUTHORIZED));
+    /* §4.2.4 */
+    if (meta->flags & (CACHE_NO_CACHE | CACHE_MUST_REVALIDATE))
+        weir_assert(meta->stale_while_revalidate_s == 0 && meta->stale_if_error_s == 0);
+    weir_assert((meta->flags & CACHE_HAS_VALIDATOR) ||
+                (meta->keep_min == 0 && !policy_is_useless(meta, exchange->now_ms)));
+}
+
+/* What may be delivered stale is worse than what is fresh, in whatever way. */
+static unsigned rank(enum policy_use use)
+{
+    return use == POLICY_FRESH ? 0 : policy_use_delivers(use) ? 1 : use == POLICY_VALIDATE ? 2 : 3;
 }
 
 /* As time goes, what is stored gets no better; and a request that asks for less gets no less. */
@@ -43,7 +62,7 @@ static void check_use(const struct cache_meta *meta, const struct policy_request
     plain.authorization = request->authorization;
     for (unsigned i = 0; i < weir_count(steps_ms); i++) {
         enum policy_use use = policy_use_stored(meta, request, now_ms + steps_ms[i]);
-        weir_assert(use >= last);
+        weir_assert(rank(use) >= rank(last));
         weir_assert((use == POLICY_UNUSABLE) ==
                     (request->authorization && !(meta->flags & CACHE_FOR_AUTHORIZED)));
         if (use == POLICY_FRESH) {
@@ -51,7 +70,18 @@ static void check_use(const struct cache_meta *meta, const struct policy_request
             weir_assert(request->max_stale_s >= 0 ||
                         policy_use_stored(meta, &plain, now_ms + steps_ms[i]) == POLICY_FRESH);
         }
-        weir_assert(!policy_may_share(meta, request, now_ms + steps_ms[i]) || use == POLICY_FRESH);
+        weir_assert(!policy_may_share(meta, request, now_ms + steps_ms[i]) ||
+                    policy_use_delivers(use));
+        if (use == POLICY_STALE || use == POLICY_REFRESH) {
+            weir_assert(!(meta->flags & (CACHE_NO_CACHE | CACHE_MUST_REVALIDATE)));
+            weir_assert(!request->no_cache && request->max_age_s != 0);
+            weir_assert(use == POLICY_REFRESH || request->max_stale_s > 0);
+        }
+        if (policy_use_on_error(meta, request, now_ms + steps_ms[i]))
+            weir_assert(policy_use_delivers(use) ||
+                        !(meta->flags & (CACHE_NO_CACHE | CACHE_MUST_REVALIDATE)));
+        else
+            weir_assert(!policy_use_delivers(use) || meta->status >= 400);
         last = use;
     }
 }
@@ -98,8 +128,27 @@ void fuzz_cache_control(const uint8_t *bytes, size_t len)
 {
     static const enum method methods[] = {METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OTHER};
     static const unsigned statuses[] = {200, 404, 206, 500, 301, 204, 302, 599};
+    static struct conf_status_ttl times[] = {{500, 3}, {200, 0}};
     static const struct conf_route_cache routes[] = {
-        {.enabled = true}, {.enabled = true, .ttl_s = 10, .negative_ttl_s = 5}};
+        {.enabled = true, .heuristic_percent = 10, .heuristic_max_s = 86400},
+        {.enabled = true,
+         .ttl_s = 10,
+         .negative_ttl_s = 5,
+         .ttl_min_s = 2,
+         .ttl_max_s = 60,
+         .stale_while_revalidate_s = 20,
+         .stale_if_error_s = 3000,
+         .keep_s = 61},
+        {.enabled = true,
+         .ttl_s = 10,
+         .override = (1u << CONF_OVERRIDES) - 1,
+         .set_cookie = CONF_SET_COOKIE_STORE},
+        {.enabled = true,
+         .ttl_s = 10,
+         .override = 1u << CONF_OVERRIDE_NO_STORE,
+         .status_ttl = times,
+         .status_ttl_count = weir_count(times)},
+    };
     if (len == 0)
         return;
     unsigned dice = bytes[0];
@@ -115,17 +164,22 @@ void fuzz_cache_control(const uint8_t *bytes, size_t len)
     struct policy_exchange exchange = {
         .method = methods[dice & 3],
         .request = &request,
-        .route = &routes[dice >> 2 & 1],
+        .route = &routes[(dice >> 2 & 1) + (dice >> 6 & 2)],
         .status = statuses[dice >> 3 & 7],
         .fields = fuzz_fields(&said),
         .wall_now_s = 1700000000,
         .now_ms = 1000000,
         .requested_ms = dice & 0x40 ? 1000000 : 900000,
     };
-    struct cache_meta meta;
+    struct cache_meta meta, stored;
     memset(&meta, 0x55, sizeof meta);
     check_judged(&exchange, policy_judge(&exchange, &meta), &meta);
     check_use(&meta, &request, exchange.now_ms);
+    /* As the updated head of a 304, of which fields that are not kept have been left out. */
+    stored = meta;
+    stored.flags |= (uint16_t)(dice & 0x40 ? CACHE_BY_WEIR : CACHE_BY_SURROGATE);
+    exchange.stored = &stored;
+    check_judged(&exchange, policy_judge(&exchange, &meta), &meta);
     free(text);
 }
 
@@ -406,6 +460,9 @@ void fuzz_freshen(const uint8_t *bytes, size_t len)
     fuzz_append_block(&stored, &old);
     struct str block = str_of(old.ptr, old.len);
     struct fields fields = fuzz_fields(&news);
+    /* A response has what it has itself. */
+    weir_assert(policy_told_by_head(block, 5, fuzz_fields(&stored), -1) != POLICY_TOLD_OTHER);
+    weir_assert(policy_told_by_head(block, 5, fields, 4) == POLICY_TOLD_OTHER);
     if (policy_freshen_block(block, fields, &fresh)) {
         struct str updated = str_of(fresh.ptr, fresh.len);
         weir_assert(count_lines(updated) <= stored.count + news.count);
@@ -417,6 +474,8 @@ void fuzz_freshen(const uint8_t *bytes, size_t len)
                 weir_assert(
                     str_equal(cache_block_field(updated, f->id), cache_block_field(block, f->id)));
         }
+        if (policy_names_stored(block, fields, true))
+            weir_assert(policy_names_stored(block, fields, false));
         /* The same 304 once more changes nothing. */
         weir_assert(policy_freshen_block(updated, fields, &again));
         weir_assert(str_equal(updated, str_of(again.ptr, again.len)));

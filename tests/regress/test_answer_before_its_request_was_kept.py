@@ -1,7 +1,7 @@
 """An origin that answered at once was read into the buffer in which the client's pipelined requests still lay.
 
 It takes a connection that was given back with an edge not read to its end, and an origin that answers between
-two system calls. A library that sleeps behind each sendmsg() makes that certain.
+two system calls. A library that sleeps behind each send() makes that certain.
 """
 
 import os
@@ -24,6 +24,13 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     ssize_t sent = real(fd, message, flags);
     usleep(100000);
     return sent;
+}
+
+ssize_t send(int fd, const void *bytes, size_t len, int flags)
+{
+    struct iovec piece = {(void *)bytes, len};
+
+    return sendmsg(fd, &(struct msghdr){.msg_iov = &piece, .msg_iovlen = 1}, flags);
 }
 """
 BODY = b"b" * 40000

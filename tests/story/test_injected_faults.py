@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from weirtest import chunk, field_lines, patterned, response_bytes
+from weirtest import byteranges, chunk, field_lines, patterned, response_bytes
 
 BODY = patterned(3000)
 LARGE = patterned(900000)
@@ -115,6 +115,24 @@ class Ways:
             return "broken"
         assert response.status in (304, 502, 503), response
         return response.status
+
+    def ranges(self, target):
+        self.arm()
+        client = self.weir.client()
+        client.request("GET", target, [("Range", "bytes=10-19,2000-2009")])
+        try:
+            response = client.read_response()
+        except AssertionError as error:
+            assert "no response" in str(error), error
+            return "broken"
+        if response.end != "clean" or response.status in (502, 503):
+            return response.status
+        assert response.status == 206 and [part[3] for part in byteranges(response)] == [BODY[10:20], BODY[2000:2010]]
+        return "right"
+
+    def stored_ranges(self, target):
+        assert self.ask(target) == "right"
+        return self.ranges(target)
 
     def chunked(self, target):
         return self.miss(target)

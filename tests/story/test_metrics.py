@@ -130,7 +130,7 @@ TABLE = [
     (r"connections\.accept_paused", plain("weir_accept_pauses_total")),
     (rf"cache\.({'|'.join(OUTCOMES)})",
      lambda m, _, counter: (m.get("weir_requests_total", outcome=OUTCOMES[counter]), 1)),
-    (r"cache\.(stored|evicted|expired|purged|fills_aborted|readers_cut)",
+    (r"cache\.(stored|evicted|expired|purged|fills_aborted|readers_cut|refreshes|refreshes_failed)",
      lambda m, _, what: (m.get(f"weir_cache_{what}_total"), 1)),
     (r"cache\.(?:evicted_)?(small|main|chain_full)",
      lambda m, _, why: (m.get("weir_cache_evicted_by_total", reason=why), 1)),

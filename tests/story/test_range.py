@@ -337,6 +337,32 @@ def test_age_and_freshness(start):
     weir.wait_cache(hits=2, misses=2, revalidated=1)
 
 
+@pytest.mark.parametrize("fields", [[], [("Cache-Control", "no-store")]])
+def test_stale_where_the_origin_fails(start, fields):
+    """RFC 5861: a range of what is stored, though the origin had been asked for the range alone."""
+    origin = start.origin([cacheable(BODY, fields=[("Cache-Control", "stale-if-error=600")]), respond(503)])
+    weir = start.weir(origin, clock=True)
+    client = weir.client()
+    client.get("/a")
+    weir.advance(70)
+    expect_range(client.get("/a", [("Range", "bytes=0-9")] + fields), 0, 9)
+    assert origin.requests[1].field("Range") == ("bytes=0-9" if fields else None)
+    weir.wait_cache(stale=1)
+
+
+def test_stale_while_it_is_refreshed(start):
+    """The refresh is for all of it."""
+    origin = start.origin([cacheable(BODY, fields=[("Cache-Control", "stale-while-revalidate=600")]), cacheable(BODY[::-1])])
+    weir = start.weir(origin, clock=True)
+    client = weir.client()
+    client.get("/a")
+    weir.advance(70)
+    expect_range(client.get("/a", [("Range", "bytes=0-9")]), 0, 9)
+    assert not origin.wait_requests(2).has("Range")
+    weir.wait_cache(stale=1, stored=2)
+    expect_range(client.get("/a", [("Range", "bytes=0-9")]), 0, 9, BODY[::-1])
+
+
 def test_connections_live_on(start):
     """Ranges in a pipeline, and everything else behind them."""
     origin, weir, client = stored(start)

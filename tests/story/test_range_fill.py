@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from weirtest import byteranges, cacheable, chunk, held, patterned, raw, respond, response_bytes
+from weirtest import byteranges, cacheable, chunk, chunked, held, patterned, raw, respond, response_bytes
 
 BODY = patterned(1000, 7)
 FRESH = [("Cache-Control", "max-age=60")]
@@ -15,7 +15,7 @@ class InSteps:
 
     def __init__(self, body=BODY, fields=(("Cache-Control", "max-age=60"),), announced=True):
         self.body = body
-        self.chunked = not announced
+        self.in_chunks = not announced
         self.head = response_bytes(200, b"", list(fields) + [
             ("Content-Length", str(len(body))) if announced else ("Transfer-Encoding", "chunked")])
         self.until = 0
@@ -41,12 +41,12 @@ class InSteps:
                 until = self.until
             if until > sent:
                 piece = self.body[sent:until]
-                connection.send(chunk(piece) if self.chunked else piece)
+                connection.send(chunk(piece) if self.in_chunks else piece)
                 sent = until
             elif self.ends:
                 getattr(connection, self.ends)()
                 return
-        if self.chunked:
+        if self.in_chunks:
             connection.send(b"0\r\n\r\n")
 
 
@@ -172,6 +172,10 @@ def test_without_a_length(filling):
     origin, weir, steps = filling(InSteps(announced=False))
     clients = [ask(weir, "bytes=0-9"), ask(weir, "bytes=2000-"), ask(weir, "bytes=-5")]
     heads = [client.read_final_head() for client in clients]
+    steps.send_until(300)
+    clients[0].read_body(heads[0], at_least=300)
+    clients.append(ask(weir, "bytes=0-9"))
+    heads.append(clients[-1].read_final_head())
     steps.send_until(1000)
     for client, head in zip(clients, heads):
         assert head.status == 200 and head.framing == "chunked" and not head.has("Content-Range")
@@ -179,6 +183,15 @@ def test_without_a_length(filling):
     weir.wait_cache(stored=1)
     expect_range(weir.get("/a", [("Range", "bytes=-5")]), 995, 999)
     assert len(origin.requests) == 1
+
+
+def test_without_a_length_but_at_once(start):
+    """What has come to its end when the request has its turn is as good as stored."""
+    weir = start.weir(start.origin(chunked(BODY[:400], BODY[400:], fields=FRESH)))
+    response = weir.get("/a", [("Range", "bytes=395-404")])
+    expect_range(response, 395, 404)
+    assert response.cache_status() == {"fwd": "uri-miss", "stored": True}
+    weir.wait_cache(stored=1, misses=1)
 
 
 @pytest.mark.parametrize("condition, status", [('"v"', 206), ('"w"', 200), ('W/"v"', 200)])
@@ -296,14 +309,17 @@ def test_what_passes_by(start):
     client = weir.client()
     expect_passed_on(client, seen)
     assert client.get("/a").body == BODY
-    weir.wait_cache(passes=4, stored=0)
+    expect_range(client.get("/a", [("Range", "bytes=5-9"), ("If-Range", '"v"'), ("If-None-Match", '"w"')]), 5, 9)
+    assert seen[-1] == ("bytes=5-9", '"v"')
+    weir.wait_cache(passes=5, stored=0)
 
 
 def test_an_origin_without_ranges_that_is_passed_by(start):
     """What it answers is the answer."""
     weir = start.weir(start.origin(cacheable(BODY)), route_cache={"enabled": False})
-    response = weir.get("/a", [("Range", "bytes=0-9")])
-    assert response.status == 200 and response.body == BODY
+    for condition in ([], [("If-None-Match", '"v"')]):
+        response = weir.get("/a", [("Range", "bytes=0-9")] + condition)
+        assert response.status == 200 and response.body == BODY
 
 
 def test_what_is_known_not_to_be_stored(start):
@@ -321,9 +337,9 @@ def test_what_is_known_not_to_be_stored(start):
     expect_passed_on(client, seen)
     assert client.get("/a").body == BODY
     # Conditions come first, and Weir answers them: the whole is asked for.
-    response = client.get("/a", [("Range", "bytes=5-9"), ("If-None-Match", '"v"')])
-    expect_range(response, 5, 9)
-    assert seen[-1] == (None, None)
+    for condition in (("If-None-Match", '"v"'), ("If-Modified-Since", "Tue, 15 Nov 1994 12:45:26 GMT")):
+        expect_range(client.get("/a", [("Range", "bytes=5-9"), condition]), 5, 9)
+        assert seen[-1] == (None, None)
     # When the origin's mind has changed, it is stored, and the range is forgotten that the origin did not heed.
     origin.script = cacheable(BODY)
     response = client.get("/a", [("Range", "bytes=5-9")])
@@ -331,6 +347,23 @@ def test_what_is_known_not_to_be_stored(start):
     weir.wait_cache(stored=1)
     expect_range(client.get("/a", [("Range", "bytes=5-9")]), 5, 9)
     weir.wait_cache(hits=1)
+
+
+def test_what_is_validated_each_time(start):
+    """The question is about all of it, also where nobody waits for the answer of another one."""
+    origin = start.origin(cacheable(BODY, fields=[("ETag", '"v"'), ("Cache-Control", "no-cache")]))
+    weir = start.weir(origin, route_cache={"hit_for_miss": "60s"})
+    client = weir.client()
+    client.get("/a")
+    stats = weir.wait_cache(stored=1)
+    assert stats["cache"]["hit_for_miss"] == 1
+    origin.script = respond(304, b"", [("ETag", '"v"'), ("Cache-Control", "no-cache")])
+    for _ in range(2):
+        response = client.get("/a", [("Range", "bytes=5-9")])
+        expect_range(response, 5, 9)
+        assert response.cache_status()["fwd-status"] == 304
+        assert origin.requests[-1].field("If-None-Match") == '"v"' and not origin.requests[-1].has("Range")
+    weir.wait_cache(revalidated=2, misses=1)
 
 
 def test_ranges_do_not_keep_a_key_from_being_stored(start):
@@ -395,6 +428,19 @@ def test_larger_than_may_be_stored(start):
     assert all(part[3] == body[part[0]:part[1] + 1] for part in byteranges(response))
     assert response.cache_status()["detail"] == "too-large"
     weir.wait_cache(stored=0, fills=0, readers=0)
+
+
+@pytest.mark.parametrize("asked, status", [("bytes=0-9", 206), ("bytes=7000000-", 416)])
+def test_larger_than_may_be_stored_and_answered(filling, asked, status):
+    """Nobody reads on, and nothing will be stored: the fetch ends."""
+    _, weir, steps = filling(InSteps(patterned(6_000_000, 3)), cache={"memory": "64MiB", "max_object": "1MiB"})
+    client = ask(weir, asked)
+    steps.send_until(1000)
+    assert client.read_response().status == status
+    weir.wait_cache(readers=0)
+    steps.send_until(6_000_000)
+    weir.wait_cache(fills=0, stored=0, fills_aborted=1)
+    weir.wait_server(active=0)
 
 
 def test_a_client_that_stalls(start):

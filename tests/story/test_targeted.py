@@ -2,7 +2,7 @@
 
 import pytest
 
-from weirtest import respond
+from weirtest import chunked, respond
 
 CC, WEIR, CDN, SURROGATE = "Cache-Control", "Weir-Cache-Control", "CDN-Cache-Control", "Surrogate-Control"
 
@@ -62,6 +62,15 @@ def test_what_speaks_to_weir_alone_goes_no_further(start):
         assert response.field(CDN) == (None if target == "/pass" else "max-age=70")
         assert response.field(CC) == (None if target == "/pass" else "max-age=5")
     weir.wait_cache(hits=1, misses=2)
+
+
+def test_in_trailers_they_say_nothing_and_go_no_further(start):
+    trailers = [(WEIR, "no-store"), (CDN, "no-store"), (SURROGATE, "no-store"), ("X-Own", "kept")]
+    origin = start.origin(chunked(b"x", fields=[(CC, "max-age=60")], trailers=trailers))
+    weir = start.weir(origin)
+    first, second = weir.get("/a", [("TE", "trailers")]), weir.get("/a")
+    assert first.trailers == [("X-Own", "kept")] and second.cache_status()["hit"] is True
+    weir.wait_cache(hits=1)
 
 
 @pytest.mark.parametrize("name", [WEIR, SURROGATE])

@@ -76,8 +76,7 @@ def test_a_variant_is_revalidated_by_itself(start):
     def script(request, connection):
         language = request.field("Accept-Language")
         fields = [("Vary", "Accept-Language"), ("ETag", f'"{language}"'), ("Cache-Control", "max-age=60")]
-        if request.has("If-None-Match"):
-            assert request.field("If-None-Match") == f'"{language}"'
+        if f'"{language}"' == request.field("If-None-Match"):
             respond(304, fields=fields)(request, connection)
         else:
             respond(200, language.encode(), fields)(request, connection)

@@ -1033,6 +1033,11 @@ class Weir:
         response = self.admin("POST", f"/test/clock?advance_ms={int(seconds * 1000)}")
         assert response.status == 200, response
 
+    def step_wall(self, seconds):
+        """Sets the process's wall clock forward, or back; what it measures time with goes on."""
+        response = self.admin("POST", f"/test/clock?wall_ms={int(seconds * 1000)}")
+        assert response.status == 200, response
+
     def command(self, *args, env=None, stdin=None):
         """Runs another weir command and returns the finished process."""
         return run_weir(*args, env=env, stdin=stdin)

@@ -37,9 +37,23 @@ static void test_held_both_stand_until_moved(void **state)
     assert_true(base_clock_wall_us() == wall_us + 5000000);
 }
 
+static void test_a_step_moves_the_wall_only(void **state)
+{
+    (void)state;
+    int64_t mono_us = base_clock_mono_us(), wall_us = base_clock_wall_us();
+    base_clock_step_wall(-7200 * 1000);
+    int64_t moved_us = base_clock_wall_us() - wall_us;
+    assert_true(moved_us < -6600 * 1000000LL && moved_us > -7800 * 1000000LL);
+    base_clock_step_wall(7200 * 1000);
+    assert_true(base_clock_wall_us() - wall_us < 600 * 1000000LL);
+    moved_us = base_clock_mono_us() - mono_us;
+    assert_true(moved_us >= 0 && moved_us < 600 * 1000000LL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_advance_moves_both),
+                                       cmocka_unit_test(test_a_step_moves_the_wall_only),
                                        cmocka_unit_test(test_held_both_stand_until_moved)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,6 +70,7 @@ struct answer {
     int64_t length; /* announced; -1: not known */
     bool vary;
     const char *date; /* its Date line, with the line's end; NULL: none */
+    uint32_t stale_while_revalidate_s, stale_if_error_s, keep_min;
 };
 
 static inline bool give_head(struct cache_fill *fill, struct answer a)
@@ -88,7 +89,10 @@ static inline bool give_head(struct cache_fill *fill, struct answer a)
         .meta = {.born_ms = a.born_ms,
                  .lifetime_s = a.lifetime_s,
                  .status = 200,
-                 .flags = (uint16_t)(a.flags | (a.vary ? CACHE_HAS_VARY : 0))},
+                 .flags = (uint16_t)(a.flags | (a.vary ? CACHE_HAS_VARY : 0)),
+                 .stale_while_revalidate_s = a.stale_while_revalidate_s & 0xffffff,
+                 .stale_if_error_s = a.stale_if_error_s & 0xffffff,
+                 .keep_min = a.keep_min & 0xffff},
         .reason = a.reason,
         .block = str_from(block_bytes),
         .vary = str_of(vary.ptr, vary.len),

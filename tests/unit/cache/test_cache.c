@@ -68,15 +68,17 @@ static void test_expired_one_with_validator_is_asked_about(void **state)
     let_go(&found);
 }
 
-static void test_expired_one_without_validator_is_not(void **state)
+/* It is the cache's business who asks; without a validator there is no condition to ask with. */
+static void test_expired_one_without_validator_is_handed_out_too(void **state)
 {
     struct cache *cache = *state;
     assert_true(store_answer(cache, (struct ask){.url = URL},
                              (struct answer){.lifetime_s = 1, .length = 5}, 0, 5));
     struct cache_find found;
     assert_int_equal(ask_plain(cache, NULL, 1000, &found), CACHE_LEAD);
-    assert_null(found.object);
+    assert_non_null(found.object);
     assert_true(found.stale);
+    assert_false(found.unwanted || found.vary_miss || found.refresh);
     cache_fill_end_writer(&found.fill);
     let_go(&found);
 }
@@ -264,7 +266,7 @@ static void test_response_of_another_user_is_not_used(void **state)
     let_go(&found);
 }
 
-/* The whole of it is visited, a bounded part each time; what has a validator stays. */
+/* The whole of it is visited, a bounded part each time; what is to be kept stays. */
 static void test_sweep_is_bounded_and_comes_around(void **state)
 {
     struct cache *cache = *state;
@@ -274,7 +276,8 @@ static void test_sweep_is_bounded_and_comes_around(void **state)
         assert_true(store_answer(cache, (struct ask){.url = url},
                                  (struct answer){.lifetime_s = i % 2 ? 10 : 1000,
                                                  .length = 10,
-                                                 .flags = i % 4 == 1 ? CACHE_HAS_VALIDATOR : 0},
+                                                 .flags = CACHE_HAS_VALIDATOR,
+                                                 .keep_min = i % 4 == 1 ? 5 : 0},
                                  0, 10));
     }
     cache_sweep(cache, 100000, 9999);
@@ -290,6 +293,170 @@ static void test_sweep_is_bounded_and_comes_around(void **state)
     cache_sweep(cache, 100000, 10000);
     assert_int_equal(stats_of(cache).expired, 250);
     assert_int_equal(stats_of(cache).objects, 750);
+}
+
+/* ---- refreshing (RFC 5861 §3) ---- */
+
+static struct cache_query query_of(const struct cache *cache, int64_t now_ms)
+{
+    return (struct cache_query){
+        .key = key_of(cache, URL), .request = &plain_request, .now_ms = now_ms};
+}
+
+static enum cache_found lead_refresh(struct cache *cache, int64_t now_ms, struct cache_find *found)
+{
+    struct cache_query query = query_of(cache, now_ms);
+    return cache_lead_refresh(cache, &query, found);
+}
+
+static void store_with_window(struct cache *cache)
+{
+    assert_true(store_answer(
+        cache, (struct ask){.url = URL},
+        (struct answer){.lifetime_s = 1, .length = 5, .stale_while_revalidate_s = 10}, 0, 5));
+}
+
+static void test_one_refresh_at_a_time(void **state)
+{
+    struct cache *cache = *state;
+    struct cache_find found, refresh, other;
+    store_with_window(cache);
+    assert_int_equal(lead_refresh(cache, 999, &refresh), CACHE_ALONE); /* fresh */
+    assert_int_equal(ask_plain(cache, NULL, 1000, &found), CACHE_HIT);
+    assert_true(found.stale && found.refresh);
+    let_go(&found);
+    assert_int_equal(lead_refresh(cache, 1000, &refresh), CACHE_LEAD);
+    assert_non_null(refresh.object);
+    assert_int_equal(lead_refresh(cache, 1000, &other), CACHE_ALONE);
+    assert_null(other.fill);
+    /* Who may have the stale one has it; who may not reads along. */
+    assert_int_equal(ask_plain(cache, NULL, 1000, &found), CACHE_HIT);
+    let_go(&found);
+    static const struct policy_request fresh = {
+        .max_age_s = -1, .min_fresh_s = 0, .max_stale_s = -1};
+    assert_int_equal(ask_plain(cache, &fresh, 1000, &found), CACHE_JOIN);
+    let_go(&found);
+    /* Even one that will be stale at once is found until it is stored. */
+    assert_true(
+        give_head(refresh.fill,
+                  (struct answer){.born_ms = 1000, .length = 5, .stale_while_revalidate_s = 10}));
+    assert_false(cache_fill_is_pass(refresh.fill));
+    assert_int_equal(lead_refresh(cache, 1000, &other), CACHE_ALONE);
+    give_body(refresh.fill, 1, 0, 5);
+    cache_fill_complete(refresh.fill, STR(""), 1000);
+    cache_fill_end_writer(&refresh.fill);
+    let_go(&refresh);
+    assert_int_equal(ask_plain(cache, NULL, 1000, &found), CACHE_HIT);
+    check_object(found.object, 1, 5);
+    let_go(&found);
+    assert_int_equal(lead_refresh(cache, 11000, &refresh), CACHE_ALONE); /* behind the window */
+    assert_int_equal(ask_plain(cache, NULL, 11000, &found), CACHE_LEAD);
+    cache_fill_end_writer(&found.fill);
+    let_go(&found);
+}
+
+static void test_a_refresh_that_failed_rests(void **state)
+{
+    struct cache *cache = *state;
+    struct cache_find found;
+    store_with_window(cache);
+    assert_int_equal(lead_refresh(cache, 1000, &found), CACHE_LEAD);
+    struct cache_key key = key_of(cache, URL), another = key_of(cache, "http://a/other");
+    cache_rest(cache, &key, 1000);
+    cache_fill_abort(found.fill, 502, "x");
+    cache_fill_end_writer(&found.fill);
+    let_go(&found);
+    assert_int_equal(lead_refresh(cache, 1999, &found), CACHE_ALONE);
+    cache_rest(cache, &another, 2000);
+    assert_int_equal(lead_refresh(cache, 2000, &found), CACHE_LEAD);
+    cache_fill_end_writer(&found.fill);
+    let_go(&found);
+    assert_int_equal(stats_of(cache).hit_for_miss, 0);
+}
+
+/* ---- errors, variants ---- */
+
+static void test_peek_on_error(void **state)
+{
+    struct cache *cache = *state;
+    struct cache_find found;
+    struct cache_query query = query_of(cache, 1500);
+    assert_int_equal(cache_peek_on_error(cache, &query, &found), CACHE_ALONE);
+    assert_null(found.object);
+    assert_true(store_answer(cache, (struct ask){.url = URL},
+                             (struct answer){.lifetime_s = 1, .length = 5, .stale_if_error_s = 1},
+                             0, 5));
+    assert_int_equal(cache_peek_on_error(cache, &query, &found), CACHE_HIT);
+    assert_true(found.stale);
+    let_go(&found);
+    query.now_ms = 2000;
+    assert_int_equal(cache_peek_on_error(cache, &query, &found), CACHE_ALONE);
+    assert_non_null(found.object);
+    let_go(&found);
+}
+
+static void test_variants_and_a_copy_for_another(void **state)
+{
+    struct cache *cache = *state;
+    struct cache_key key = key_of(cache, URL);
+    struct cache_object *objects[3] = {NULL};
+    struct cache_find found;
+    store_variant(cache, "en", 0);
+    store_variant(cache, "de", 0);
+    assert_int_equal(cache_variants(cache, &key, NULL, objects, 3), 2);
+    cache_object_release(&objects[1]);
+    assert_int_equal(cache_variants(cache, &key, NULL, &objects[1], 1), 1);
+    assert_ptr_equal(objects[0], objects[1]); /* the newest first */
+    cache_object_release(&objects[1]);
+    struct field language = field_of("Accept-Language", "en"),
+                 vary = field_of("Vary", language.name);
+    struct fields fields = {&language, 1};
+    assert_int_equal(cache_variants(cache, &key, &fields, &objects[1], 2), 1);
+    assert_ptr_not_equal(objects[0], objects[1]);
+    cache_object_release(&objects[1]);
+
+    language = field_of("Accept-Language", "fr");
+    char bytes[256];
+    struct appender selects = appender_on(bytes, sizeof(bytes));
+    assert_true(cache_vary_build((struct fields){&vary, 1}, fields, &selects));
+    struct cache_meta meta = cache_object_meta(objects[0]);
+    struct cache_object *copy =
+        cache_freshen_as(cache, &key, objects[0], &meta, cache_object_block(objects[0]),
+                         str_of(selects.ptr, selects.len));
+    check_object(copy, 0, 9);
+    cache_object_release(&copy);
+    assert_int_equal(stats_of(cache).objects, 3);
+    assert_int_equal(ask(cache, (struct ask){.url = URL, .language = "fr"}, &found), CACHE_HIT);
+    let_go(&found);
+
+    cache_drop(cache, &key, objects[0]);
+    assert_int_equal(stats_of(cache).objects, 2);
+    cache_drop(cache, &key, objects[0]);
+    assert_int_equal(stats_of(cache).objects, 2);
+    /* Of what is no longer stored no copy is. */
+    copy =
+        cache_freshen_as(cache, &key, objects[0], &meta, cache_object_block(objects[0]), STR(""));
+    cache_object_release(&copy);
+    assert_int_equal(stats_of(cache).objects, 2);
+    cache_object_release(&objects[0]);
+}
+
+static void test_what_was_found_but_not_wanted(void **state)
+{
+    struct cache *cache = *state;
+    struct cache_find found;
+    assert_true(store_simple(cache, URL, 5, 0));
+    assert_int_equal(ask_plain(cache, &no_cache_request, 0, &found), CACHE_LEAD);
+    assert_true(found.unwanted && !found.stale);
+    cache_fill_end_writer(&found.fill);
+    let_go(&found);
+    struct cache_key key = key_of(cache, URL);
+    cache_purge(cache, &key);
+    store_variant(cache, "en", 0);
+    assert_int_equal(ask(cache, (struct ask){.url = URL, .language = "de"}, &found), CACHE_LEAD);
+    assert_true(found.vary_miss && !found.unwanted && !found.stale);
+    cache_fill_end_writer(&found.fill);
+    let_go(&found);
 }
 
 /* Too small for a fill. */
@@ -311,7 +478,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_first_leads_second_joins_third_hits),
         TEST(test_expired_one_with_validator_is_asked_about),
-        TEST(test_expired_one_without_validator_is_not),
+        TEST(test_expired_one_without_validator_is_handed_out_too),
         TEST(test_who_may_not_join),
         TEST(test_no_store_may_hit),
         TEST(test_variants_are_told_apart),
@@ -323,6 +490,11 @@ int main(void)
         TEST(test_peek_never_fetches),
         TEST(test_response_of_another_user_is_not_used),
         TEST(test_sweep_is_bounded_and_comes_around),
+        TEST(test_one_refresh_at_a_time),
+        TEST(test_a_refresh_that_failed_rests),
+        TEST(test_peek_on_error),
+        TEST(test_variants_and_a_copy_for_another),
+        TEST(test_what_was_found_but_not_wanted),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

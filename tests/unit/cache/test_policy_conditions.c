@@ -140,6 +140,23 @@ static void test_methods_and_statuses_rfc9110_13_2_1(void **state)
             status == 200);
 }
 
+static void test_entity_tags_rfc9110_8_8_3(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value;
+        bool wanted;
+    } rows[] = {
+        {"\"v\"", true},         {"W/\"v\"", true},  {"\"\"", true}, {"v", false},
+        {"\"v", false},          {"W/v", false},     {"", false},    {"\"v\" ", false},
+        {"\"v\", \"w\"", false}, {"w/\"v\"", false}, {"\"", false},
+    };
+    for (size_t i = 0; i < weir_count(rows); i++)
+        expect_row(rows[i].value, policy_is_entity_tag(str_from(rows[i].value)), rows[i].wanted);
+    no_row_failed();
+    assert_false(policy_is_entity_tag(str_of(NULL, 0)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +165,7 @@ int main(void)
         cmocka_unit_test(test_if_modified_since_rfc9110_13_1_3),
         cmocka_unit_test(test_precedence_rfc9110_13_2_2),
         cmocka_unit_test(test_methods_and_statuses_rfc9110_13_2_1),
+        cmocka_unit_test(test_entity_tags_rfc9110_8_8_3),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

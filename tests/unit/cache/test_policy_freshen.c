@@ -152,6 +152,13 @@ static void test_which_is_updated_4_3_4(void **state)
         {"weak and another", "ETag: W/\"v\"\r\n", "ETag: W/\"w\"", false},
         {"a slash is no W/", "ETag: \"/v\"\r\n", "ETag: x/v\"", false},
         {"malformed, the same", "ETag: v\r\n", "ETag: v", true},
+        {"the same Last-Modified", "Last-Modified: x\r\n", "Last-Modified: x", true},
+        {"another Last-Modified", "Last-Modified: x\r\n", "Last-Modified: y", false},
+        {"another Last-Modified of the same ETag", "ETag: \"v\"\r\nLast-Modified: x\r\n",
+         "ETag: \"v\"\nLast-Modified: y", true},
+        {"a Last-Modified only now", "A: 1\r\n", "Last-Modified: y", true},
+        {"an ETag and another Last-Modified", "ETag: \"v\"\r\nLast-Modified: x\r\n",
+         "Last-Modified: y", false},
         {"varies by the same", "Vary: A, B\r\n", "Vary: b, a", true},
         {"varies by less", "Vary: A, B\r\n", "Vary: B", true},
         {"varies by more", "Vary: A\r\n", "Vary: A, B", false},
@@ -165,6 +172,68 @@ static void test_which_is_updated_4_3_4(void **state)
     for (size_t i = 0; i < weir_count(rows); i++)
         expect_row(rows[i].name, freshen(rows[i].stored, rows[i].not_modified, out, sizeof(out)),
                    rows[i].wanted);
+    no_row_failed();
+}
+
+static void test_which_is_named_4_3_4(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *stored, *not_modified;
+        bool weakly, strongly;
+    } rows[] = {
+        {"the same", "ETag: \"v\"\r\n", "A: 1\nETag: \"v\"", true, true},
+        {"another", "ETag: \"v\"\r\n", "ETag: \"w\"", false, false},
+        {"weak both", "ETag: W/\"v\"\r\n", "ETag: W/\"v\"", true, false},
+        {"weak stored", "ETag: W/\"v\"\r\n", "ETag: \"v\"", true, false},
+        {"weak in the 304", "ETag: \"v\"\r\n", "ETag: W/\"v\"", true, false},
+        {"none in the 304", "ETag: \"v\"\r\n", "A: 1", false, false},
+        {"none stored", "A: 1\r\n", "ETag: \"v\"", false, false},
+        {"none at all", "A: 1\r\n", "A: 1", false, false},
+        {"empty", "ETag: \r\n", "ETag:", true, false},
+    };
+    for (size_t i = 0; i < weir_count(rows); i++) {
+        struct head head = head_of(rows[i].not_modified);
+        struct str stored = str_from(rows[i].stored);
+        expect_row(rows[i].name, policy_names_stored(stored, fields_of(&head), false),
+                   rows[i].weakly);
+        expect_row(rows[i].name, policy_names_stored(stored, fields_of(&head), true),
+                   rows[i].strongly);
+    }
+    no_row_failed();
+}
+
+static void test_what_a_head_tells_4_3_5(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *stored, *head;
+        int64_t length;
+        enum policy_told wanted;
+    } rows[] = {
+        {"nothing to compare", "A: 1\r\n", "A: 2", -1, POLICY_TOLD_NOTHING},
+        {"the length", "A: 1\r\n", "", 5, POLICY_TOLD_SAME},
+        {"a longer one", "A: 1\r\n", "", 6, POLICY_TOLD_OTHER},
+        {"a shorter one", "A: 1\r\n", "", 4, POLICY_TOLD_OTHER},
+        {"length 0", "A: 1\r\n", "", 0, POLICY_TOLD_OTHER},
+        {"the ETag", "ETag: \"v\"\r\n", "ETag: \"v\"", -1, POLICY_TOLD_SAME},
+        {"another ETag", "ETag: \"v\"\r\n", "ETag: \"w\"", 5, POLICY_TOLD_OTHER},
+        {"the ETag, and another length", "ETag: \"v\"\r\n", "ETag: \"v\"", 6, POLICY_TOLD_OTHER},
+        {"an ETag only now", "A: 1\r\n", "ETag: \"v\"", 5, POLICY_TOLD_OTHER},
+        {"no ETag any more", "ETag: \"v\"\r\n", "A: 1", 5, POLICY_TOLD_SAME},
+        {"the date", "Last-Modified: x\r\n", "Last-Modified: x", 5, POLICY_TOLD_SAME},
+        {"another date", "Last-Modified: x\r\n", "Last-Modified: y", 5, POLICY_TOLD_OTHER},
+        {"nothing that is stored", "ETag: \"v\"\r\n", "A: 1", -1, POLICY_TOLD_NOTHING},
+        {"a date only now", "ETag: \"v\"\r\n", "ETag: \"v\"\nLast-Modified: y", 5,
+         POLICY_TOLD_OTHER},
+    };
+    for (size_t i = 0; i < weir_count(rows); i++) {
+        struct head head = head_of(rows[i].head);
+        expect_row(
+            rows[i].name,
+            policy_told_by_head(str_from(rows[i].stored), 5, fields_of(&head), rows[i].length),
+            rows[i].wanted);
+    }
     no_row_failed();
 }
 
@@ -192,6 +261,8 @@ int main(void)
         cmocka_unit_test(test_block_field),
         cmocka_unit_test(test_update_3_2),
         cmocka_unit_test(test_which_is_updated_4_3_4),
+        cmocka_unit_test(test_which_is_named_4_3_4),
+        cmocka_unit_test(test_what_a_head_tells_4_3_5),
         cmocka_unit_test(test_update_that_does_not_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

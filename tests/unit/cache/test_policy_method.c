@@ -49,8 +49,10 @@ static void test_post(void **state)
     for (size_t i = 0; i < weir_count(rows); i++) {
         const struct post_row *row = &rows[i];
         struct head head = head_of(row->head);
-        struct conf_route_cache route = {
-            .enabled = true, .ttl_s = row->ttl_s, .heuristic_percent = 10, .heuristic_max_s = 86400};
+        struct conf_route_cache route = {.enabled = true,
+                                         .ttl_s = row->ttl_s,
+                                         .heuristic_percent = 10,
+                                         .heuristic_max_s = 86400};
         struct policy_exchange exchange = {
             .method = row->method ? row->method : METHOD_POST,
             .describes_target = !row->elsewhere,

@@ -41,6 +41,8 @@ static const char *const pieces[] = {
     "max-stale",
     "min-fresh",
     "only-if-cached",
+    "stale-while-revalidate",
+    "stale-if-error",
     "=",
     "=",
     "=",
@@ -159,7 +161,8 @@ static void check_judging(struct fields request, struct fields response)
     assert_true(!(meta.flags & CACHE_NO_CACHE) || reason != POLICY_STORE ||
                 (meta.flags & CACHE_HAS_VALIDATOR));
     bool fresh = policy_use_stored(&meta, &asked, NOW_MS) == POLICY_FRESH;
-    assert_true(!policy_may_share(&meta, &asked, NOW_MS) || fresh);
+    assert_true(!policy_may_share(&meta, &asked, NOW_MS) ||
+                policy_use_delivers(policy_use_stored(&meta, &asked, NOW_MS)));
     /* What was fresh later was fresh before. */
     if (policy_use_stored(&meta, &asked, NOW_MS + 20000) == POLICY_FRESH)
         assert_true(fresh);
@@ -169,11 +172,17 @@ static void check_judging(struct fields request, struct fields response)
     assert_int_not_equal(judge(fields_of(&restricted), &asked, &other), POLICY_STORE);
     restricted = with_line(response, "Cache-Control: no-cache");
     judge(fields_of(&restricted), &asked, &other);
-    assert_int_not_equal(policy_use_stored(&other, &asked, NOW_MS), POLICY_FRESH);
+    assert_false(policy_use_delivers(policy_use_stored(&other, &asked, NOW_MS)));
+    assert_false(policy_use_on_error(&other, &asked, NOW_MS));
+    restricted = with_line(response, "Cache-Control: must-revalidate");
+    judge(fields_of(&restricted), &asked, &other);
+    enum policy_use use = policy_use_stored(&other, &asked, NOW_MS);
+    assert_true(use == POLICY_FRESH || !policy_use_delivers(use));
     restricted = with_line(request, "Cache-Control: no-store, no-cache");
     policy_read_request(fields_of(&restricted), &stricter);
     assert_int_not_equal(judge(response, &stricter, &other), POLICY_STORE);
-    assert_int_not_equal(policy_use_stored(&meta, &stricter, NOW_MS), POLICY_FRESH);
+    assert_false(policy_use_delivers(policy_use_stored(&meta, &stricter, NOW_MS)));
+    assert_false(policy_use_on_error(&meta, &stricter, NOW_MS));
 }
 
 static void check_vary(struct fields request, struct fields response, struct fields another)

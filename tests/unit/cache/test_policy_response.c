@@ -175,6 +175,7 @@ static void test_set_cookie(void **state)
         {"s-maxage", COOKIE CC "s-maxage=60", POLICY_STORE, 60,
          CACHE_MUST_REVALIDATE | CACHE_FOR_AUTHORIZED},
         {"Expires", COOKIE DATE "Expires: " IN_100_S, POLICY_STORE, 100},
+        {"max-age=1", COOKIE CC "max-age=1", POLICY_STORE, 1},
         {"the route's ttl", COOKIE, POLICY_SET_COOKIE, .route = &with_ttl},
         {"the route's ttl, public", COOKIE CC "public", POLICY_SET_COOKIE, .route = &with_ttl},
         {"negative_ttl", COOKIE, POLICY_SET_COOKIE, .status = 404, .route = &with_ttl},
@@ -299,6 +300,7 @@ static void test_route_ttl(void **state)
     (void)state;
     static const struct row rows[] = {
         {"200", "", POLICY_STORE, 30, CACHE_HEURISTIC, .route = &with_ttl},
+        {"with Vary", "Vary: Accept", POLICY_STORE, 30, CACHE_HEURISTIC, .route = &with_ttl},
         {"404", "", POLICY_STORE, 7, CACHE_HEURISTIC, .status = 404, .route = &with_ttl},
         {"404 with its own freshness", CC "max-age=60", POLICY_STORE, 60, .status = 404,
          .route = &with_ttl},
@@ -402,6 +404,7 @@ static void test_flags_of_fields(void **state)
     } rows[] = {
         {"none", CC "max-age=60", 0},
         {"ETag", CC "max-age=60\n" TAG, CACHE_HAS_VALIDATOR},
+        {"shortest ETag", CC "max-age=60\nETag: v", CACHE_HAS_VALIDATOR},
         {"weak ETag", CC "max-age=60\nETag: W/\"v\"", CACHE_HAS_VALIDATOR},
         {"empty ETag", CC "max-age=60\nETag:", 0},
         {"Last-Modified", CC "max-age=60\n" BEFORE_1000_S, CACHE_HAS_VALIDATOR},
@@ -432,6 +435,7 @@ static void test_initial_age_4_2_3(void **state)
     } rows[] = {
         {"none", DATE, 0, 0},
         {"response_delay", DATE, 250, 250},
+        {"the shortest response_delay", DATE, 1, 1},
         {"a clock that ran backwards", DATE, -250, 0},
         {"Age", DATE "Age: 7", 0, 7000},
         {"Age and response_delay", DATE "Age: 7", 250, 7250},
@@ -474,6 +478,113 @@ static void test_initial_age_4_2_3(void **state)
         struct cache_meta meta;
         policy_judge(&exchange, &meta);
         expect_row(rows[i].name, NOW_MS - meta.born_ms, rows[i].age_ms);
+    }
+    no_row_failed();
+}
+
+/* ---- what a stale one is good for (RFC 5861), and how long it is kept ---- */
+
+static const struct conf_route_cache with_windows = {
+    .enabled = true, .stale_while_revalidate_s = 20, .stale_if_error_s = 30, .keep_s = 61};
+static const struct conf_route_cache kept_long = {.enabled = true, .keep_s = 65535 * 60 + 1};
+
+static void test_stale_windows_rfc5861(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *head;
+        int64_t while_revalidate_s, if_error_s;
+        const struct conf_route_cache *route;
+    } rows[] = {
+        {"none", CC "max-age=60"},
+        {"both", CC "max-age=60, stale-while-revalidate=5, stale-if-error=7", 5, 7},
+        {"any case", CC "max-age=60, Stale-While-Revalidate=5, STALE-IF-ERROR=7", 5, 7},
+        {"quoted", CC "max-age=60, stale-while-revalidate=\"5\"", 5, 0},
+        {"twice the same", CC "max-age=60, stale-if-error=5, stale-if-error=5", 0, 5},
+        {"twice another", CC "max-age=60, stale-if-error=5, stale-if-error=6", 20, 0,
+         &with_windows},
+        {"malformed", CC "max-age=60, stale-while-revalidate=x, stale-if-error=-1", 0, 0,
+         &with_windows},
+        {"without a value", CC "max-age=60, stale-while-revalidate, stale-if-error", 0, 0,
+         &with_windows},
+        {"longest", CC "max-age=60, stale-while-revalidate=16777215, stale-if-error=16777215",
+         CACHE_STALE_MOST_S, CACHE_STALE_MOST_S},
+        {"longer", CC "max-age=60, stale-while-revalidate=16777216, stale-if-error=99999999999",
+         CACHE_STALE_MOST_S, CACHE_STALE_MOST_S},
+        {"the route's", CC "max-age=60", 20, 30, &with_windows},
+        {"0 is an answer", CC "max-age=60, stale-while-revalidate=0, stale-if-error=0", 0, 0,
+         &with_windows},
+        {"the origin's of one", CC "max-age=60, stale-if-error=1", 20, 1, &with_windows},
+        {"must-revalidate §5.2.2.2",
+         CC "max-age=60, must-revalidate, stale-while-revalidate=5, stale-if-error=7", 0, 0,
+         &with_windows},
+        {"proxy-revalidate §5.2.2.8",
+         CC "max-age=60, proxy-revalidate, stale-while-revalidate=5, stale-if-error=7", 0, 0,
+         &with_windows},
+        {"s-maxage §5.2.2.10", CC "s-maxage=60, stale-while-revalidate=5, stale-if-error=7", 0, 0,
+         &with_windows},
+        {"malformed s-maxage", TAG CC "s-maxage=x, max-age=60, stale-if-error=7", 0, 0,
+         &with_windows},
+        {"no-cache §5.2.2.4", TAG CC "max-age=60, no-cache, stale-while-revalidate=5", 0, 0,
+         &with_windows},
+    };
+    for (size_t i = 0; i < weir_count(rows); i++) {
+        struct row row = {.head = rows[i].head, .route = rows[i].route};
+        struct cache_meta meta;
+        expect_row(rows[i].name, judge(&row, &meta), POLICY_STORE);
+        expect_row(rows[i].name, meta.stale_while_revalidate_s, rows[i].while_revalidate_s);
+        expect_row(rows[i].name, meta.stale_if_error_s, rows[i].if_error_s);
+    }
+    no_row_failed();
+}
+
+/* What can be neither delivered nor asked about is not stored. */
+static void test_stale_on_arrival_with_a_window(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *head;
+        enum policy_reason wanted;
+    } rows[] = {
+        {"none", CC "max-age=0", POLICY_NO_FRESHNESS},
+        {"a window", CC "max-age=0, stale-while-revalidate=1", POLICY_STORE},
+        {"the other", CC "max-age=0, stale-if-error=1", POLICY_STORE},
+        {"open", DATE "Age: 64\n" CC "max-age=60, stale-if-error=5", POLICY_STORE},
+        {"closed", DATE "Age: 65\n" CC "max-age=60, stale-if-error=5", POLICY_NO_FRESHNESS},
+        {"forbidden", CC "max-age=0, must-revalidate, stale-if-error=1", POLICY_NO_FRESHNESS},
+        {"no-cache", CC "max-age=60, no-cache, stale-if-error=1", POLICY_NO_FRESHNESS},
+        {"a cookie of one client", "Set-Cookie: a\n" CC "max-age=0, stale-if-error=1",
+         POLICY_SET_COOKIE},
+    };
+    for (size_t i = 0; i < weir_count(rows); i++) {
+        struct row row = {.head = rows[i].head};
+        struct cache_meta meta;
+        expect_row(rows[i].name, judge(&row, &meta), rows[i].wanted);
+    }
+    no_row_failed();
+}
+
+static void test_keeping(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *head;
+        const struct conf_route_cache *route;
+        int64_t keep_min;
+    } rows[] = {
+        {"no validator", CC "max-age=60", &with_windows, 0},
+        {"begun minutes count", TAG CC "max-age=60", &with_windows, 2},
+        {"never", TAG CC "max-age=60", &no_ttl, 0},
+        {"most", TAG CC "max-age=60", &kept_long, CACHE_KEEP_MOST_MIN},
+        {"must-revalidate too", TAG CC "max-age=60, must-revalidate", &with_windows, 2},
+        {"from now, when it came stale", TAG "Age: 119\n" CC "max-age=60", &with_windows, 2},
+        {"from now, a second later", TAG "Age: 120\n" CC "max-age=60", &with_windows, 3},
+    };
+    for (size_t i = 0; i < weir_count(rows); i++) {
+        struct row row = {.head = rows[i].head, .route = rows[i].route};
+        struct cache_meta meta;
+        expect_row(rows[i].name, judge(&row, &meta), POLICY_STORE);
+        expect_row(rows[i].name, meta.keep_min, rows[i].keep_min);
     }
     no_row_failed();
 }
@@ -522,6 +633,9 @@ int main(void)
         cmocka_unit_test(test_flags_of_fields),
         cmocka_unit_test(test_initial_age_4_2_3),
         cmocka_unit_test(test_stale_on_arrival_to_the_millisecond),
+        cmocka_unit_test(test_stale_windows_rfc5861),
+        cmocka_unit_test(test_stale_on_arrival_with_a_window),
+        cmocka_unit_test(test_keeping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

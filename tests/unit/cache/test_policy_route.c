@@ -55,6 +55,9 @@ static void test_bounds(void **state)
         {"the route's own ttl", "", POLICY_STORE, 50, GIVEN, .route = both},
         {"both", CC "max-age=60", POLICY_STORE, 50, .route = both},
         {"targeted", "CDN-Cache-Control: max-age=60", POLICY_STORE, 50, .route = both},
+        {"the shortest least", CC "max-age=0", POLICY_STORE, 1, .route = ROUTE(.ttl_min_s = 1)},
+        {"the shortest most", CC "max-age=60", POLICY_STORE, 1, .route = ROUTE(.ttl_max_s = 1)},
+        {"the shortest ttl", "", POLICY_STORE, 1, GIVEN, .route = ROUTE(.ttl_s = 1)},
         {"no bounds", TAG "Age: 100\n" CC "max-age=60", POLICY_STORE, 60, .route = (&no_ttl)},
     };
     check_rows(rows, weir_count(rows));
@@ -188,6 +191,25 @@ static void test_overrides(void **state)
     no_row_failed();
 }
 
+/* A 304 that does not bring Weir-Cache-Control anew leaves what was made of it. */
+static void test_overrides_after_a_304(void **state)
+{
+    (void)state;
+    const struct conf_route_cache *route = ROUTE(OVERRIDE(PRIVATE), .ttl_s = 30);
+    static const char *const heads[] = {"Weir-Cache-Control: private, max-age=5",
+                                        "Weir-Cache-Control: private"};
+    for (size_t i = 0; i < weir_count(heads); i++) {
+        struct row row = {.head = heads[i], .route = route};
+        struct cache_meta stored, meta;
+        assert_int_equal(judge(&row, &stored), POLICY_STORE);
+        row = (struct row){.head = CC "no-store", .route = route, .stored = &stored};
+        assert_int_equal(judge(&row, &meta), POLICY_STORE);
+        assert_int_equal(meta.lifetime_s, i == 0 ? 5 : 30);
+        assert_int_equal(meta.flags, CACHE_BY_WEIR | CACHE_OVERRIDDEN | (i == 0 ? 0 : GIVEN));
+        assert_int_equal(meta.flags, stored.flags);
+    }
+}
+
 static void test_all_overrides(void **state)
 {
     (void)state;
@@ -237,9 +259,13 @@ static void test_set_cookie(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bounds),        cmocka_unit_test(test_heuristic),
-        cmocka_unit_test(test_status_ttl),    cmocka_unit_test(test_overrides),
-        cmocka_unit_test(test_all_overrides), cmocka_unit_test(test_set_cookie),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_heuristic),
+        cmocka_unit_test(test_status_ttl),
+        cmocka_unit_test(test_overrides),
+        cmocka_unit_test(test_overrides_after_a_304),
+        cmocka_unit_test(test_all_overrides),
+        cmocka_unit_test(test_set_cookie),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

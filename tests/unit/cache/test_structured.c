@@ -30,12 +30,13 @@ static void write_value(const struct structured_value *value, struct appender *o
     }
 }
 
-/* The text lies in memory of its own size, so that a sanitizer sees a byte read too many. */
-static void read_all(const char *text, bool dictionary, struct appender *out)
+/* Behind the text lies a byte that would go on with it: one read too many shows. */
+static void read_all(const char *text, char behind, bool dictionary, struct appender *out)
 {
     size_t len = strlen(text);
-    char *exact = malloc(len > 0 ? len : 1);
+    char *exact = malloc(len + 1);
     memcpy(exact, text, len);
+    exact[len] = behind;
     struct str rest = str_of(exact, len), key = STR("");
     enum structured_found found;
     for (;;) {
@@ -63,18 +64,24 @@ struct row {
     const char *text, *wanted;
 };
 
+static void check_row(const struct row *row, char behind, bool dictionary)
+{
+    char room[512];
+    struct appender out = appender_on(room, sizeof(room));
+    read_all(row->text, behind, dictionary, &out);
+    assert_false(out.overflow);
+    if (str_equal(str_of(out.ptr, out.len), str_from(row->wanted)))
+        return;
+    print_error("%s (%c behind it): is \"%.*s\", not \"%s\"\n", row->text, behind, (int)out.len,
+                out.ptr, row->wanted);
+    failed_rows++;
+}
+
 static void check_rows(const struct row *rows, size_t count, bool dictionary)
 {
     for (size_t i = 0; i < count; i++) {
-        char room[512];
-        struct appender out = appender_on(room, sizeof(room));
-        read_all(rows[i].text, dictionary, &out);
-        assert_false(out.overflow);
-        if (str_equal(str_of(out.ptr, out.len), str_from(rows[i].wanted)))
-            continue;
-        print_error("%s: is \"%.*s\", not \"%s\"\n", rows[i].text, (int)out.len, out.ptr,
-                    rows[i].wanted);
-        failed_rows++;
+        for (const char *behind = "\"1:)=;a, c"; *behind; behind++)
+            check_row(&rows[i], *behind, dictionary);
     }
     no_row_failed();
 }
@@ -233,6 +240,7 @@ static void test_display_strings_4_2_10(void **state)
         {"%\"%c3%bC\"", "!"},
         {"%\"%cg\"", "!"},
         {"%\"%g0\"", "!"},
+        {"%\"%g0%9f%98%80\"", "!"},
         {"%\"%c3\"", "!"},
         {"%\"%c3a\"", "!"},
         {"%\"%bc\"", "!"},
@@ -339,6 +347,19 @@ static void test_dictionaries_4_2_2(void **state)
     check_rows(rows, weir_count(rows), true);
 }
 
+static void test_nul_is_no_character(void **state)
+{
+    (void)state;
+    static const struct str texts[] = {{"a\0b", 3}, {"\0a", 2}, {"\"\0\"", 3}, {"a;\0", 3}};
+    for (size_t i = 0; i < weir_count(texts); i++) {
+        struct structured_value value;
+        struct str rest = texts[i], key;
+        assert_int_equal(structured_list_next(&rest, &value), STRUCTURED_MALFORMED);
+        rest = texts[i];
+        assert_int_equal(structured_dictionary_next(&rest, &key, &value), STRUCTURED_MALFORMED);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,7 +367,7 @@ int main(void)
         cmocka_unit_test(test_tokens_4_2_6),           cmocka_unit_test(test_bytes_4_2_7),
         cmocka_unit_test(test_booleans_4_2_8),         cmocka_unit_test(test_dates_4_2_9),
         cmocka_unit_test(test_display_strings_4_2_10), cmocka_unit_test(test_lists_4_2_1),
-        cmocka_unit_test(test_dictionaries_4_2_2),
+        cmocka_unit_test(test_dictionaries_4_2_2),     cmocka_unit_test(test_nul_is_no_character),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -140,6 +140,9 @@ static void test_accept_encoding_rfc9110_12_5_3(void **state)
         {"order of others", "x, dcb, compress", "compress, dcb, x", true},
         {"order of usual and others", "dcb, gzip", "gzip, dcb", true},
         {"one is the other's beginning", "dcbx, dcb", "dcb, dcbx", true},
+        {"one is the other's beginning, before a comma", "a, a!", "a!, a", true},
+        {"names that run together", "a, b", "ab", false},
+        {"a weight that runs into its name", "a;q=0.5", "a.5", false},
         {"beginning alone", "dcbx", "dcb", false},
         {"several lines", "gzip\nAccept-Encoding: br", "br, gzip", true},
         {"empty members", "gzip,, br,", "gzip, br", true},
@@ -196,6 +199,9 @@ static void test_accept_encoding_rfc9110_12_5_3(void **state)
         {"malformed: no weight", "gzip;q=", "gzip", false},
         {"malformed: no digit", "gzip;q=.5", "gzip;q=0.5", false},
         {"malformed: no point", "gzip;q=05", "gzip;q=0.5", false},
+        {"malformed: a sign behind the digits", "gzip;q=0.:", "gzip", false},
+        {"malformed: nothing behind ;", "gzip;", "gzip", false},
+        {"malformed: x for q", "gzip;x=1", "gzip", false},
         {"malformed: letters", "gzip;q=0.a", "gzip;q=0", false},
         {"malformed: =", "gzip;q:1", "gzip", false},
         {"malformed: spaces in a weight", "gzip;q= 1", "gzip", false},
@@ -214,6 +220,16 @@ static void test_accept_encoding_rfc9110_12_5_3(void **state)
         {"16 codings", "p,o,n,m,l,k,j,i,h,g,f,e,d,c,b,a", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p", true},
         {"17 codings", "q,p,o,n,m,l,k,j,i,h,g,f,e,d,c,b,a", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q",
          false},
+        {"17 codings, another last", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q",
+         "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,r", false},
+        {"longer than what is remembered",
+         "gzip;q=0.1, deflate;q=0.2, br;q=0.3, zstd;q=0.4, compress;q=0.5, dcb;q=0.6",
+         "dcb;q=0.6, compress;q=0.5, zstd;q=0.4, br;q=0.3, deflate;q=0.2, gzip;q=0.1", true},
+        {"reduced it is longer than what is remembered",
+         "aaa,bb,cc,dd,ee,ff,gg,hh,ii,jj,kk,ll,mm,nn,oo,pp",
+         "pp,oo,nn,mm,ll,kk,jj,ii,hh,gg,ff,ee,dd,cc,bb,aaa", true},
+        {"reduced it is longer, another", "aaa,bb,cc,dd,ee,ff,gg,hh,ii,jj,kk,ll,mm,nn,oo,pp",
+         "pp,oo,nn,mm,ll,kk,jj,ii,hh,gg,ff,ee,dd,cc,bb,aab", false},
         {"16 codings, one twice", "p,o,n,m,l,k,j,i,h,g,f,e,d,c,b,a,p",
          "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p", true},
     };
@@ -223,6 +239,80 @@ static void test_accept_encoding_rfc9110_12_5_3(void **state)
                     encoding(rows[i].other, other), rows[i].wanted);
     }
     no_row_failed();
+}
+
+/* What most clients send is its own reduced form, so that their hits compare bytes and no more. */
+static void test_usual_accept_encodings_are_reduced_already(void **state)
+{
+    (void)state;
+    static const char *const values[] = {
+        "gzip",
+        "gzip, deflate",
+        "gzip, deflate, br",
+        "gzip, deflate, br, zstd",
+        "gzip, *;q=0",
+        "gzip, br;q=0.5, *;q=0.1, compress;q=0.255",
+        "br;q=0.05, identity",
+    };
+    for (size_t i = 0; i < weir_count(values); i++) {
+        char line[512];
+        size_t len = strlen(values[i]);
+        struct variant variant;
+        assert_true(build("Vary: Accept-Encoding", encoding(values[i], line), &variant));
+        assert_int_equal(variant.len, 8 + strlen("accept-encoding") + len);
+        assert_memory_equal(variant.bytes + variant.len - len, values[i], len);
+    }
+}
+
+/* Many values on one thread, in turn: what is remembered of one is never taken for another's. */
+static void test_values_in_turn(void **state)
+{
+    (void)state;
+    static const char *const values[][2] = {
+        {"br,gzip", "gzip, br"},
+        {"GZIP", "gzip"},
+        {"", ""},
+        {"identity", ""},
+        {"zstd;q=1", "zstd"},
+        {"br;q=0.50", "br;q=0.5"},
+        {"deflate,br", "br,deflate"},
+        {"br,zstd", "zstd,br"},
+        {"gzip;q=0", ""},
+        {"x-gzip", "gzip"},
+        {"dcb,dcz", "dcz,dcb"},
+        {"br;q=0.70", "br;q=0.7"},
+    };
+    for (size_t i = 0; i < weir_count(values); i++) {
+        for (size_t k = 0; k < weir_count(values); k++) {
+            char one[512], other[512], name[64];
+            struct variant first, second;
+            assert_true(build("Vary: Accept-Encoding", encoding(values[i][1], one), &first));
+            assert_true(build("Vary: Accept-Encoding", encoding(values[k][0], other), &second));
+            bool same =
+                first.len == second.len && memcmp(first.bytes, second.bytes, first.len) == 0;
+            snprintf(name, sizeof(name), "%s and %s", values[i][1], values[k][0]);
+            expect_row(name, matches(&first, encoding(values[k][0], other)), same);
+            if (i == k)
+                expect_row(name, same, true);
+        }
+    }
+    no_row_failed();
+}
+
+/* Lines of a head that are none of this request's. */
+static void test_fields_behind_the_last_do_not_count(void **state)
+{
+    (void)state;
+    struct head answer = head_of("Vary: A, B"), asked = head_of("A: 1\nA: 2\nB: 3");
+    struct fields two = {asked.list, 1};
+    struct variant variant;
+    assert_true(build("Vary: A, B", "A: 1", &variant));
+    assert_true(cache_vary_matches(str_of(variant.bytes, variant.len), two));
+    assert_false(matches(&variant, "A: 1\nA: 2"));
+    struct appender out = appender_on(variant.bytes, sizeof(variant.bytes));
+    assert_true(cache_vary_build(fields_of(&answer), two, &out));
+    variant.len = out.len;
+    assert_true(matches(&variant, "A: 1"));
 }
 
 /* What is reduced is only what Accept-Encoding says. */
@@ -326,6 +416,9 @@ int main(void)
         cmocka_unit_test(test_selecting_fields_4_1),
         cmocka_unit_test(test_normalised_values_4_1),
         cmocka_unit_test(test_accept_encoding_rfc9110_12_5_3),
+        cmocka_unit_test(test_usual_accept_encodings_are_reduced_already),
+        cmocka_unit_test(test_values_in_turn),
+        cmocka_unit_test(test_fields_behind_the_last_do_not_count),
         cmocka_unit_test(test_other_fields_stay_as_sent),
         cmocka_unit_test(test_accept_encoding_beside_others),
         cmocka_unit_test(test_what_no_request_selects_4_1),

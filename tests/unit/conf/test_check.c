@@ -16,7 +16,7 @@
 #define CACHE_KEYS                                                                                 \
     "; the keys here are enabled, ttl, negative_ttl, status_ttl, ttl_min, ttl_max, "               \
     "heuristic_percent, heuristic_max, override, set_cookie, hit_for_miss, key, bypass, "          \
-    "query_body\n"
+    "query_body, stale_while_revalidate, stale_if_error, keep\n"
 
 static void test_unknown_keys(void **state)
 {
@@ -48,16 +48,22 @@ static void test_later_keys(void **state)
                   "1:33: unknown key \"http2\"; the keys here are address\n"
                   "1:46: unknown key \"tls\"; the keys here are address\n");
     expect_errors("upstreams: {a: {servers: [\"http://h:1\"], retries: {}, health: {}}}\n"
-                  "routes: [{upstream: a, cache: {key: {host: a}, stale_if_error: 1s}}]\n",
+                  "routes: [{upstream: a, cache: {key: {host: a}, grace: 1s}}]\n",
                   "1:42: unknown key \"retries\"; the keys here are servers, host, pool, timeouts\n"
                   "1:55: unknown key \"health\"; the keys here are servers, host, pool, timeouts\n"
                   "2:38: unknown key \"host\"; the keys here are query, headers, cookies\n"
-                  "2:48: unknown key \"stale_if_error\"" CACHE_KEYS);
+                  "2:48: unknown key \"grace\"" CACHE_KEYS);
 }
 
 static void test_values(void **state)
 {
     (void)state;
+    expect_errors("upstreams: {a: {servers: [\"http://h:1\"]}}\n"
+                  "routes: [{upstream: a, cache: {stale_while_revalidate: 195d,\n"
+                  " stale_if_error: 195d, keep: 46d}}]\n",
+                  "2:56: stale_while_revalidate: \"195d\" is out of range; write 0s to 194d\n"
+                  "3:18: stale_if_error: \"195d\" is out of range; write 0s to 194d\n"
+                  "3:30: keep: \"46d\" is out of range; write 0s to 45d\n");
     expect_errors(
         "workers: 0\n" SMALLEST,
         "1:10: workers: \"0\" is not a number that works here; write auto, or 1 to 256\n");

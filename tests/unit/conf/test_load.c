@@ -52,6 +52,9 @@ static void test_defaults(void **state)
     assert_true(route->cache.enabled);
     assert_int_equal(route->cache.ttl_s, 0);
     assert_int_equal(route->cache.negative_ttl_s, 0);
+    assert_int_equal(route->cache.stale_while_revalidate_s, 0);
+    assert_int_equal(route->cache.stale_if_error_s, 0);
+    assert_int_equal(route->cache.keep_s, 86400);
     assert_int_equal(route->cache.hit_for_miss_ms, 10000);
     assert_int_equal(conf->limits.header_size, 32768);
     assert_int_equal(conf->limits.headers, 100);
@@ -85,7 +88,8 @@ static void test_everything(void **state)
         "    methods: [GET, HEAD, PURGE]\n"
         "    upstream: b\n"
         "    strip_prefix: true\n"
-        "    cache: {enabled: false, ttl: 5m, negative_ttl: \"1s\", hit_for_miss: 250ms}\n"
+        "    cache: {enabled: false, ttl: 5m, negative_ttl: \"1s\", hit_for_miss: 250ms,\n"
+        "      stale_while_revalidate: 30s, stale_if_error: 194d, keep: 45d}\n"
         "  - {host: A.b, upstream: a, cache: {enabled: \"true\", hit_for_miss: 0}}\n"
         "upstreams:\n"
         "  a: {servers: [\"http://[::1]\", \"unix:/run/o.sock\"], host: origin}\n"
@@ -123,6 +127,9 @@ static void test_everything(void **state)
     assert_false(route->cache.enabled);
     assert_int_equal(route->cache.ttl_s, 300);
     assert_int_equal(route->cache.negative_ttl_s, 1);
+    assert_int_equal(route->cache.stale_while_revalidate_s, 30);
+    assert_int_equal(route->cache.stale_if_error_s, 194 * 86400);
+    assert_int_equal(route->cache.keep_s, 45 * 86400);
     assert_int_equal(route->cache.hit_for_miss_ms, 250);
     assert_int_equal(conf->routes[1].index, 1);
     assert_true(conf->routes[1].cache.enabled);

@@ -1,0 +1,74 @@
+/*
+ * What is stored, though stale (RFC 9111 §4.2.4, RFC 5861): delivered at once while a fetch that
+ * nobody waits for refreshes it, or in the place of an answer that the origin has failed to give.
+ * Called by the request machine on its worker's thread; whether it may be is the cache's to say
+ * (policy_use_stored(), policy_use_on_error()).
+ *
+ * A refresh is a fetch without a leader: it takes what it needs of the request before that is
+ * answered. Its fill is found by those who may not be given the stale response; what becomes of it
+ * nobody is told. While Weir stops, none begins.
+ */
+#include "proxy/proxy.h"
+
+/* Nothing is due, or memory is out: what is stored stays as it is. */
+static void refresh(struct request *request, const struct cache_query *query)
+{
+    struct worker *worker = request->worker;
+    struct cache_find found;
+    struct fetch_order order;
+
+    if (worker->draining || request->directives.no_store ||
+        cache_lead_refresh(worker->cache, query, &found) != CACHE_LEAD)
+        return;
+    order = (struct fetch_order){
+        .request = request,
+        .fill = found.fill,
+        .stored = found.object,
+        .key = &query->key,
+        .findable = true,
+        .cacheable = true,
+        .refresh = true,
+    };
+    cell_add(&worker->stats.refreshes, 1);
+    if (!fetch_start(worker, &order))
+        cell_add(&worker->stats.refreshes_failed, 1);
+}
+
+static void take(struct request *request, struct cache_object **object, const char *detail)
+{
+    struct cache_meta meta = cache_object_meta(*object);
+
+    request->object = weir_take(object);
+    request->outcome = OUTCOME_STALE;
+    request->stored = false;
+    request->detail = detail;
+    request->ttl_s = (int64_t)meta.lifetime_s - policy_age_s(&meta, request->worker->loop.now_ms);
+}
+
+void stale_deliver(struct request *request, const struct cache_query *query,
+                   struct cache_find *found)
+{
+    take(request, &found->object, found->refresh ? "stale-while-revalidate" : "max-stale");
+    if (found->refresh)
+        refresh(request, query);
+}
+
+enum stale_given stale_on_error(struct request *request, unsigned status, const char *detail)
+{
+    struct cache_query query;
+    struct cache_find found;
+    bool forbidden;
+
+    if (request->outcome == OUTCOME_PASS || request->outcome == OUTCOME_LOCAL)
+        return STALE_NONE;
+    request_make_query(request, &query);
+    if (cache_peek_on_error(request->worker->cache, &query, &found) == CACHE_HIT) {
+        take(request, &found.object, detail);
+        request->forward_status = status;
+        return STALE_GIVEN;
+    }
+    forbidden =
+        found.object && (cache_object_meta(found.object).flags & CACHE_MUST_REVALIDATE) != 0;
+    cache_object_release(&found.object);
+    return forbidden ? STALE_FORBIDDEN : STALE_NONE;
+}

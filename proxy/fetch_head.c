@@ -189,8 +189,8 @@ void fetch_refresh_failed(struct fetch *fetch)
 }
 
 /* What the answer means for the stored response that was asked about: an error does not replace one
- * that may be given instead (RFC 9111 §4.3.3), nor is it a reason not to wait for the next answer; and
- * what a refresh shows to be gone is not delivered any more. */
+ * that may be given instead, to anyone or to who asked (RFC 9111 §4.3.3), nor is it a reason not to
+ * wait for the next answer; and what a refresh shows to be gone is not delivered any more. */
 static void respect_stored(struct fetch *fetch, struct cache_fill_head *head)
 {
     struct cache_meta stored;
@@ -199,7 +199,8 @@ static void respect_stored(struct fetch *fetch, struct cache_fill_head *head)
         return;
     stored = cache_object_meta(fetch->stored);
     if (policy_is_error(head->meta.status) &&
-        policy_outlives_error(&stored, fetch->worker->loop.now_ms)) {
+        (policy_outlives_error(&stored, fetch->worker->loop.now_ms) ||
+         policy_use_on_error(&stored, &fetch->directives, fetch->worker->loop.now_ms))) {
         head->reason = POLICY_STALE_IF_ERROR;
         head->hit_for_miss_ms = 0;
     }

@@ -450,7 +450,7 @@ static enum request_state lookup(struct request *request)
     case CACHE_JOIN:
         return join(request, &found);
     case CACHE_ALONE:
-        request->forward = "request";
+        request->forward = why_forwarded(&found);
         return fetch_alone(request);
     case CACHE_OUT_OF_MEMORY:
         return answer_local(request, LOCAL_OVERLOADED);

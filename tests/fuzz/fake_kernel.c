@@ -306,11 +306,6 @@ void base_clock_advance(int64_t ms)
     fake_kernel.now_us += ms * 1000;
 }
 
-/* It only moves when it is told to. */
-void base_clock_hold(void)
-{
-}
-
 int clock_gettime(clockid_t clock, struct timespec *t)
 {
     bool fake = running && (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE);

@@ -380,3 +380,32 @@ def test_memory_is_out(start):
     for response in ended:
         assert response.cache_status()["detail"] == "overloaded"
     assert ask(weir.client(), b"small").status == 200
+
+
+def test_refreshed_behind_its_client(start):
+    """RFC 5861: the refresh sends the content that its client has sent, which has been answered by then."""
+    control = [("Cache-Control", "max-age=1, stale-while-revalidate=60")]
+    origin = start.origin(lambda request, connection:
+                          respond(200, b"%d for " % len(origin.requests) + request.body, control)(request, connection))
+    weir = start.weir(origin, clock=True)
+    client = weir.client()
+    assert ask(client, b"content").body == b"1 for content"
+    weir.advance(2)
+    assert ask(client, b"content").body == b"1 for content"
+    origin.wait_requests(2)
+    weir.wait_cache(stored=2)
+    assert origin.requests[1].body == b"content"
+    assert ask(client, b"content").body == b"2 for content"
+    weir.wait_cache(stale=1, hits=1, misses=1)
+
+
+def test_stale_where_the_origin_fails(start):
+    control = [("Cache-Control", "max-age=1, stale-if-error=60")]
+    origin = start.origin([respond(200, b"kept", control), respond(500, b"broken"), respond(500, b"broken")])
+    weir = start.weir(origin, clock=True)
+    client = weir.client()
+    ask(client, b"content")
+    weir.advance(2)
+    assert ask(client, b"content").body == b"kept"
+    assert ask(client, b"another").status == 500
+    weir.wait_cache(stale=1)

@@ -212,6 +212,11 @@ static void test_a_304(void **state)
     tags = renew(&many, 1, &other, 1);
     assert_true(tags->every && has(tags, cache_tag_of_any_group(cache, STR(ORIGIN))));
     cache_tags_free(cache, tags);
+    /* What it bore beyond them is not known: it bears all still. */
+    many = field_of("Surrogate-Key", numbered(CACHE_TAGS_MOST + 1, "t%u "));
+    tags = renew(&many, 1, &new_key, 1);
+    assert_true(tags->every && has_name(tags, "z"));
+    cache_tags_free(cache, tags);
 }
 
 static void test_parts_of_a_key(void **state)

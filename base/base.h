@@ -484,7 +484,10 @@ struct log_counts log_count(enum log_level level);
     X(AGE, "Age")                                                                                  \
     X(AUTHORIZATION, "Authorization")                                                              \
     X(CACHE_CONTROL, "Cache-Control")                                                              \
+    X(CACHE_GROUP_INVALIDATION, "Cache-Group-Invalidation")                                        \
+    X(CACHE_GROUPS, "Cache-Groups")                                                                \
     X(CACHE_STATUS, "Cache-Status")                                                                \
+    X(CACHE_TAG, "Cache-Tag")                                                                      \
     X(CDN_CACHE_CONTROL, "CDN-Cache-Control")                                                      \
     X(CONNECTION, "Connection")                                                                    \
     X(CONTENT_LENGTH, "Content-Length")                                                            \
@@ -514,6 +517,7 @@ struct log_counts log_count(enum log_level level);
     X(REFERER, "Referer")                                                                          \
     X(SERVER, "Server")                                                                            \
     X(SET_COOKIE, "Set-Cookie")                                                                    \
+    X(SURROGATE_KEY, "Surrogate-Key")                                                              \
     X(SURROGATE_CONTROL, "Surrogate-Control")                                                      \
     X(TE, "TE")                                                                                    \
     X(TRACEPARENT, "traceparent")                                                                  \

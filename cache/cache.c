@@ -1,5 +1,5 @@
 /*
- * The cache: lookups, freshening, purges, the sweep and the stats. Any thread, apart from the
+ * The cache: lookups, freshening, the sweep and the stats. Any thread, apart from the
  * sweep.
  *
  * A lookup takes one shard's lock once, for find and reference; only when it is to lead a fetch,
@@ -8,6 +8,7 @@
  */
 #include "cache/budget.h"
 #include "cache/fill.h"
+#include "cache/purge.h"
 #include "cache/shard.h"
 
 #include <errno.h>
@@ -82,6 +83,7 @@ struct cache *cache_new(uint64_t memory, uint64_t max_object, unsigned workers, 
                      base_allocated_bytes(cache) + base_allocated_bytes(cache->shards));
     for (uint32_t i = 0; i < cache->shard_count; i++)
         cache_shard_init(cache, &cache->shards[i]);
+    cache_log_init(cache);
     return cache;
 }
 
@@ -94,6 +96,7 @@ void cache_free(struct cache **from)
     weir_assert(atomic_load(&cache->fills) == 0 && atomic_load(&cache->readers) == 0);
     for (uint32_t i = 0; i < cache->shard_count; i++)
         cache_shard_destroy(cache, &cache->shards[i]);
+    cache_log_destroy(cache);
     /* Every object was the index's alone. */
     weir_assert(atomic_load(&cache->bytes) ==
                 base_allocated_bytes(cache) + base_allocated_bytes(cache->shards));
@@ -112,18 +115,24 @@ struct selection {
 };
 
 /* The most recent of those whose Vary values this request has (RFC 9111 §4.1). */
-static inline struct selection select_stored_locked(struct cache_shard *shard,
-                                                    const struct cache_query *query)
+static inline __attribute__((always_inline)) struct selection select_stored_locked(
+    struct cache_shard *shard, const struct cache_query *query, struct cache_object **gone)
 {
     struct selection selection = {.use = POLICY_UNUSABLE};
     struct cache_object *object = cache_index_first_locked(shard, &query->key);
-    for (; object != NULL; object = cache_index_next_locked(&query->key, object->next)) {
+    while (object != NULL) {
+        if (weir_unlikely(cache_object_is_tagged(object)) &&
+            !cache_purge_spares_locked(shard, object, query->now_ms, gone)) {
+            object = cache_index_first_locked(shard, &query->key);
+            continue;
+        }
         if (object->vary_len == 0 || cache_vary_matches(cache_object_vary(object), query->fields)) {
             selection.object = object;
             selection.use = policy_use_stored(&object->meta, query->request, query->now_ms);
             break;
         }
         selection.other_variants = true;
+        object = cache_index_next_locked(&query->key, object->next);
     }
     return selection;
 }
@@ -168,6 +177,8 @@ static struct cache_fill *find_fill_locked(struct cache_shard *shard,
         struct cache_fill *fill = weir_container(at, struct cache_fill, link);
         if (fill->key.hash != key->hash || !str_equal(fill->key.text, key->text))
             continue;
+        if (cache_purge_hides_fill_locked(shard, fill))
+            continue;
         if (!fill->vary_known)
             open = fill;
         else if (cache_vary_matches(fill->head.vary, query->fields))
@@ -189,10 +200,10 @@ static bool may_join(const struct policy_request *request)
 /* False: a fill is to be led, and there is no spare one yet. Takes *spare when it is used. */
 static bool look_locked(struct cache_shard *shard, const struct cache_query *query,
                         struct cache_fill **spare, struct cache_find *found,
-                        enum cache_found *result)
+                        enum cache_found *result, struct cache_object **gone)
 {
     const struct policy_request *request = query->request;
-    struct selection stored = select_stored_locked(shard, query);
+    struct selection stored = select_stored_locked(shard, query, gone);
     if (hit_locked(&stored, query, found)) {
         *result = CACHE_HIT;
         return true;
@@ -228,22 +239,26 @@ enum cache_found cache_lookup(struct cache *cache, const struct cache_query *que
 {
     struct cache_shard *shard = cache_shard_of(cache, &query->key);
     struct cache_fill *spare = NULL;
+    struct cache_object *gone = NULL;
     enum cache_found result;
     *found = (struct cache_find){0};
     for (;;) {
         pthread_mutex_lock(&shard->lock);
-        bool done = look_locked(shard, query, &spare, found, &result);
+        bool done = look_locked(shard, query, &spare, found, &result, &gone);
         pthread_mutex_unlock(&shard->lock);
         if (weir_likely(done))
             break;
         spare = cache_fill_new(cache, &query->key);
         if (spare == NULL) {
             cache_budget_note_refused(cache);
+            cache_index_release(gone);
             return CACHE_OUT_OF_MEMORY;
         }
     }
     if (weir_unlikely(spare != NULL))
         cache_fill_release(&spare);
+    if (weir_unlikely(gone != NULL))
+        cache_index_release(gone);
     return result;
 }
 
@@ -252,9 +267,10 @@ enum cache_found cache_peek(struct cache *cache, const struct cache_query *query
 {
     struct cache_shard *shard = cache_shard_of(cache, &query->key);
     enum cache_found result = CACHE_ALONE;
+    struct cache_object *gone = NULL;
     *found = (struct cache_find){0};
     pthread_mutex_lock(&shard->lock);
-    struct selection stored = select_stored_locked(shard, query);
+    struct selection stored = select_stored_locked(shard, query, &gone);
     struct cache_fill *fill;
     bool too_many;
     if (hit_locked(&stored, query, found)) {
@@ -265,6 +281,7 @@ enum cache_found cache_peek(struct cache *cache, const struct cache_query *query
         result = CACHE_JOIN;
     }
     pthread_mutex_unlock(&shard->lock);
+    cache_index_release(gone);
     return result;
 }
 
@@ -285,12 +302,13 @@ enum cache_found cache_lead_refresh(struct cache *cache, const struct cache_quer
                                     struct cache_find *found)
 {
     struct cache_shard *shard = cache_shard_of(cache, &query->key);
+    struct cache_object *gone = NULL;
     struct cache_fill *fill = NULL;
     bool due;
     *found = (struct cache_find){0};
     for (;;) {
         pthread_mutex_lock(&shard->lock);
-        struct selection stored = select_stored_locked(shard, query);
+        struct selection stored = select_stored_locked(shard, query, &gone);
         due = refresh_is_due_locked(shard, query, &stored);
         if (due && fill != NULL) {
             fill->refresh = true;
@@ -304,9 +322,12 @@ enum cache_found cache_lead_refresh(struct cache *cache, const struct cache_quer
         if (!due || found->fill != NULL)
             break;
         fill = cache_fill_new(cache, &query->key);
-        if (fill == NULL)
-            return CACHE_ALONE;
+        if (fill == NULL) {
+            due = false;
+            break;
+        }
     }
+    cache_index_release(gone);
     cache_fill_release(&fill);
     return due ? CACHE_LEAD : CACHE_ALONE;
 }
@@ -323,17 +344,19 @@ enum cache_found cache_peek_on_error(struct cache *cache, const struct cache_que
                                      struct cache_find *found)
 {
     struct cache_shard *shard = cache_shard_of(cache, &query->key);
+    struct cache_object *gone = NULL;
     *found = (struct cache_find){0};
     pthread_mutex_lock(&shard->lock);
-    struct selection stored = select_stored_locked(shard, query);
+    struct selection stored = select_stored_locked(shard, query, &gone);
     if (stored.object != NULL)
         found->object = cache_object_ref(stored.object);
     pthread_mutex_unlock(&shard->lock);
+    cache_index_release(gone);
     if (found->object == NULL)
         return CACHE_ALONE;
-    found->stale = !policy_is_fresh(&found->object->meta, query->now_ms);
-    return policy_use_on_error(&found->object->meta, query->request, query->now_ms) ? CACHE_HIT
-                                                                                    : CACHE_ALONE;
+    struct cache_meta meta = cache_object_meta(found->object);
+    found->stale = !policy_is_fresh(&meta, query->now_ms);
+    return policy_use_on_error(&meta, query->request, query->now_ms) ? CACHE_HIT : CACHE_ALONE;
 }
 
 unsigned cache_variants(struct cache *cache, const struct cache_key *key,
@@ -353,17 +376,18 @@ unsigned cache_variants(struct cache *cache, const struct cache_key *key,
 
 /* ---- freshening ---- */
 
-/* The stored response with another head. NULL when memory is out. */
-static struct cache_object *renew(struct cache *cache, const struct cache_key *key,
-                                  struct cache_object *stored, const struct cache_meta *meta,
-                                  struct str block, struct str vary)
+/* The stored response with another head. Takes over the tags. NULL when memory is out. */
+static struct cache_object *renew(struct cache *cache, struct cache_object *stored,
+                                  const struct cache_renewal *renewal, struct cache_tags *tags)
 {
+    const struct cache_key *key = renewal->key;
     weir_assert(stored->hash == key->hash && str_equal(cache_object_key(stored), key->text));
     struct cache_object_parts parts = {
         .key = *key,
-        .meta = *meta,
-        .vary = vary,
-        .block = block,
+        .meta = *renewal->meta,
+        .vary = renewal->vary != NULL ? *renewal->vary : cache_object_vary(stored),
+        .block = renewal->block,
+        .tags = tags,
         .inline_len = stored->inline_len,
         .body = cache_object_body(stored),
         .stored = true,
@@ -373,11 +397,62 @@ static struct cache_object *renew(struct cache *cache, const struct cache_key *k
         parts.stored = false;
         object = cache_object_new(cache, &parts);
     }
-    if (object == NULL)
+    if (object == NULL) {
+        cache_tags_free(cache, tags);
         return NULL;
+    }
     struct iovec pieces[2];
     unsigned count = cache_object_pieces_upto(stored, 0, stored->inline_len, pieces, 2);
     cache_object_write_body(object, pieces, count);
+    return object;
+}
+
+/* What was purged or replaced meanwhile does not come back; nor is what was asked for before a purge
+   fresh after it. */
+static bool may_replace_locked(struct cache_shard *shard, struct cache_fill *fill,
+                               struct cache_object *stored, struct cache_object *object)
+{
+    if (stored->queue == CACHE_QUEUE_NONE)
+        return false;
+    return fill == NULL ||
+           !(cache_purge_reaches_fill_locked(shard, fill, cache_object_tags(stored)) ||
+             cache_purge_reaches_fill_locked(shard, fill, cache_object_tags(object)));
+}
+
+static void set_seen(struct cache_object *object, struct cache_object *stored,
+                     const struct cache_fill *fill)
+{
+    if (!cache_object_is_tagged(object))
+        return;
+    cache_object_set_seen(object, fill != NULL || !cache_object_is_tagged(stored)
+                                      ? cache_log_number(object->cache->log)
+                                      : cache_object_seen(stored));
+}
+
+struct cache_object *cache_renew(struct cache *cache, struct cache_object *stored,
+                                 const struct cache_renewal *renewal)
+{
+    struct cache_tags *tags;
+    if (!cache_tags_renew(cache, stored, renewal->answer, &tags))
+        return NULL;
+    struct cache_object *object = renew(cache, stored, renewal, tags);
+    if (object == NULL)
+        return NULL;
+    struct cache_shard *shard = cache_shard_of(cache, renewal->key);
+    struct cache_object *gone = NULL;
+    bool grow = false;
+    pthread_mutex_lock(&shard->lock);
+    if (may_replace_locked(shard, renewal->fill, stored, object)) {
+        set_seen(object, stored, renewal->fill);
+        if (renewal->vary == NULL)
+            cache_index_replace_locked(shard, stored, cache_object_ref(object), &gone);
+        else
+            grow = cache_index_insert_locked(shard, cache_object_ref(object), &gone);
+    }
+    pthread_mutex_unlock(&shard->lock);
+    cache_index_release(gone);
+    if (grow)
+        cache_index_grow(cache, shard);
     return object;
 }
 
@@ -386,39 +461,17 @@ struct cache_object *cache_freshen(struct cache *cache, const struct cache_key *
                                    struct str block, int64_t now_ms)
 {
     weir_assert(meta->born_ms <= now_ms);
-    struct cache_object *object = renew(cache, key, stored, meta, block, cache_object_vary(stored));
-    if (object == NULL)
-        return NULL;
-    struct cache_shard *shard = cache_shard_of(cache, key);
-    struct cache_object *gone = NULL;
-    pthread_mutex_lock(&shard->lock);
-    /* What was purged or replaced meanwhile does not come back. */
-    if (stored->queue != CACHE_QUEUE_NONE)
-        cache_index_replace_locked(shard, stored, cache_object_ref(object), &gone);
-    pthread_mutex_unlock(&shard->lock);
-    cache_index_release(gone);
-    return object;
+    return cache_renew(cache, stored,
+                       &(struct cache_renewal){.key = key, .meta = meta, .block = block});
 }
 
 struct cache_object *cache_freshen_as(struct cache *cache, const struct cache_key *key,
                                       struct cache_object *stored, const struct cache_meta *meta,
                                       struct str block, struct str vary)
 {
-    struct cache_object *object = renew(cache, key, stored, meta, block, vary);
-    if (object == NULL)
-        return NULL;
-    struct cache_shard *shard = cache_shard_of(cache, key);
-    struct cache_object *gone = NULL;
-    bool grow = false;
-    pthread_mutex_lock(&shard->lock);
-    /* What was purged or replaced meanwhile does not come back. */
-    if (stored->queue != CACHE_QUEUE_NONE)
-        grow = cache_index_insert_locked(shard, cache_object_ref(object), &gone);
-    pthread_mutex_unlock(&shard->lock);
-    cache_index_release(gone);
-    if (grow)
-        cache_index_grow(cache, shard);
-    return object;
+    return cache_renew(
+        cache, stored,
+        &(struct cache_renewal){.key = key, .meta = meta, .block = block, .vary = &vary});
 }
 
 void cache_drop(struct cache *cache, const struct cache_key *key, struct cache_object *object)
@@ -430,41 +483,6 @@ void cache_drop(struct cache *cache, const struct cache_key *key, struct cache_o
         cache_index_remove_locked(shard, object, &gone);
     pthread_mutex_unlock(&shard->lock);
     cache_index_release(gone);
-}
-
-/* ---- purge ---- */
-
-/* Those under way are left to their readers. */
-static void purge_fills_locked(struct cache_shard *shard, const struct cache_key *key)
-{
-    struct list_link *fills = cache_index_fills(shard, key);
-    for (struct list_link *at = fills->next, *next; at != fills; at = next) {
-        struct cache_fill *fill = weir_container(at, struct cache_fill, link);
-        next = at->next;
-        if (fill->key.hash != key->hash || !str_equal(fill->key.text, key->text))
-            continue;
-        atomic_store_explicit(&fill->purged, true, memory_order_relaxed);
-        cache_index_remove_fill_locked(fill);
-    }
-    shard->purges++;
-}
-
-unsigned cache_purge(struct cache *cache, const struct cache_key *key)
-{
-    struct cache_shard *shard = cache_shard_of(cache, key);
-    struct cache_object *gone = NULL;
-    unsigned count = 0;
-    pthread_mutex_lock(&shard->lock);
-    struct cache_object *object;
-    while ((object = cache_index_first_locked(shard, key)) != NULL) {
-        cache_index_remove_locked(shard, object, &gone);
-        count++;
-    }
-    purge_fills_locked(shard, key);
-    shard->counts.purged += count;
-    pthread_mutex_unlock(&shard->lock);
-    cache_index_release(gone);
-    return count;
 }
 
 /* ---- the sweep ---- */
@@ -536,7 +554,8 @@ static uint64_t load(const _Atomic uint64_t *counter)
 static void read_memory(const struct cache *cache, struct cache_stats *out)
 {
     out->memory.pinned = load(&cache->pinned);
-    out->memory.index += base_allocated_bytes(cache) + base_allocated_bytes(cache->shards);
+    out->memory.index += base_allocated_bytes(cache) + base_allocated_bytes(cache->shards) +
+                         base_allocated_bytes(cache->log);
     uint64_t rest = out->memory.heads + out->memory.bodies + out->memory.index + out->memory.ghost +
                     out->memory.pinned;
     out->memory.fills = out->bytes > rest ? out->bytes - rest : 0;
@@ -551,6 +570,9 @@ void cache_read_stats(const struct cache *cache, struct cache_stats *out)
         .readers = load(&cache->readers),
         .fills_aborted = load(&cache->fills_aborted),
         .readers_cut = load(&cache->readers_cut),
+        .purges_logged = cache_log_number(cache->log),
+        .purge_walks = cache->walk.walks,
+        .purge_jobs = cache->walk.jobs,
         .shortage = {.episodes = cache->shortage.episodes,
                      .passes = load(&cache->short_passes),
                      .refused = load(&cache->short_refused)},

@@ -20,6 +20,7 @@ struct cache;
 struct cache_crowd;
 struct cache_fill;
 struct cache_object;
+struct cache_tags;
 
 /* ==== Rules: pure functions (RFC 9111) ==== */
 
@@ -279,11 +280,11 @@ struct cache_url {
     struct str authority, target;
 };
 bool cache_url_split(struct str url, struct cache_url *parts);
-/* Writes the absolute URL that a reference means at `base`, a URL as keys have it (RFC 3986 §5.2),
- * less a fragment. False when it does not fit, is malformed, or is relative with dot segments. */
-bool cache_url_resolve(struct str base, struct str reference, struct appender *out);
 /* The key's text for it on a route without rules. */
 bool cache_key_from_url(struct str url, struct appender *out);
+/* The same for a URI reference in a response to what has the key `base` (RFC 3986 §5.2); false when
+ * that is of another origin than it, or no reference. `out` has room for both. */
+bool cache_key_resolve(struct str base, struct str reference, struct appender *out);
 
 /* ==== The cache ==== */
 
@@ -374,7 +375,7 @@ struct cache_fill *cache_fill_private(struct cache *cache);
  * from that. NULL when memory is out. */
 struct cache_fill *cache_fill_apart(struct cache *cache, const struct cache_key *key);
 /* Of such a one: whether there was no purge so far; and that those so far were its own. */
-bool cache_fill_is_undisturbed(const struct cache_fill *fill);
+bool cache_fill_is_undisturbed(struct cache_fill *fill);
 void cache_fill_forgive_purges(struct cache_fill *fill);
 
 /* The writer is told (on its thread, through its mailbox) when its window has opened or its last
@@ -388,6 +389,7 @@ struct cache_fill_head {
                                   here: no longer findable */
     struct str block;          /* copied */
     struct str vary;           /* copied */
+    struct cache_tags *tags;   /* of what is to be stored, or NULL; taken over */
     int64_t content_length;    /* of the body that follows, -1: not known */
     bool
         bodiless; /* no body follows (HEAD, 204, 304): content_length, if >= 0, is only announced */
@@ -525,12 +527,73 @@ struct cache_object *cache_freshen(struct cache *cache, const struct cache_key *
 struct cache_object *cache_freshen_as(struct cache *cache, const struct cache_key *key,
                                       struct cache_object *stored, const struct cache_meta *meta,
                                       struct str block, struct str vary);
+/* Both, of a response to a request. NULL when memory is out. */
+struct cache_renewal {
+    const struct cache_key *key;
+    const struct cache_meta *meta;
+    struct str block;
+    const struct str *vary; /* NULL: it takes the stored one's place; else a second one is stored */
+    struct cache_fill *fill; /* the request's, or NULL: what a purge has reached since it began is
+                                not made fresh */
+    struct fields answer;    /* its tags take the place of stored ones */
+};
+struct cache_object *cache_renew(struct cache *cache, struct cache_object *stored,
+                                 const struct cache_renewal *renewal);
 /* Removes that one, where it is still stored. */
 void cache_drop(struct cache *cache, const struct cache_key *key, struct cache_object *object);
 
 /* Removes every stored response with that key, all variants; a fill under way becomes one that is
  * not stored. Returns how many stored ones were removed. */
 unsigned cache_purge(struct cache *cache, const struct cache_key *key);
+
+/* The tags of a response that is to be stored: Surrogate-Key, Cache-Tag, Cache-Groups (RFC 9875),
+ * and the URL of a key that has more than that. *out NULL: it has none. False: memory is out. */
+bool cache_tags_read(struct cache *cache, struct str key_text, struct fields response,
+                     struct cache_tags **out);
+/* Those of a stored one after a 304, whose fields take the place of stored ones (§3.2). */
+bool cache_tags_renew(struct cache *cache, const struct cache_object *stored,
+                      struct fields not_modified, struct cache_tags **out);
+/* Of tags that nobody has taken over; may be NULL. */
+void cache_tags_free(struct cache *cache, struct cache_tags *tags);
+
+/* A purge is hard, or soft: what it reaches is stale from now on, and stays. Both reach what is
+ * being filled: it is not stored. */
+
+/* What has this URL ("scheme://host[:port]target", as in a key), all variants. Returns how many
+ * were reached at once; *logged, if not 0: those whose keys have more than the URL are found as they
+ * are looked up, or by a walk (CACHE_PURGE_LOGGED). */
+unsigned cache_purge_url(struct cache *cache, struct str url, bool soft, int64_t now_ms,
+                         uint64_t *logged);
+/* What bears this tag, from now on; returns its number in the log, for a job that removes and counts
+ * it. */
+uint64_t cache_purge_tag(struct cache *cache, struct str name, bool soft);
+/* The group of that origin (RFC 9875 §3), hard. */
+void cache_purge_group(struct cache *cache, struct str origin, struct str group);
+/* All that the Cache-Group-Invalidation lines of a response name, in the origin of that key. */
+void cache_purge_groups(struct cache *cache, struct str key_text, struct fields response);
+
+/* What needs a walk through all that is stored. Main thread only; the caller's memory. */
+struct cache_purge_job {
+    enum cache_purge_what {
+        CACHE_PURGE_ALL,
+        CACHE_PURGE_PREFIX, /* of the key's text */
+        CACHE_PURGE_LOGGED  /* what `logged` is about */
+    } what;
+    bool soft;
+    struct str prefix; /* borrowed */
+    uint64_t logged;
+    uint64_t purged; /* how many it has reached */
+    void (*on_done)(struct cache_purge_job *job);
+    struct list_link link;
+};
+/* Queues it; the next walk does all that are queued. False: too many. */
+bool cache_purge_begin(struct cache *cache, struct cache_purge_job *job);
+/* Before on_done: it will not be called. What was reached is gone. */
+void cache_purge_give_up(struct cache *cache, struct cache_purge_job *job);
+/* Walks on: a turn, of about `least` objects, and more where a walk of a hundred turns has to come
+ * to an end; calls on_done of what has ended. Begins a walk where one is due, for a job or because
+ * the log has grown. True: there is more to do soon. */
+bool cache_purge_go_on(struct cache *cache, unsigned least, int64_t now_ms);
 
 /* Removes what policy_is_useless(), visiting at most `most` objects; keeps its place from call to
  * call. Main thread, once a second. */
@@ -546,6 +609,7 @@ struct cache_stats {
     uint64_t evicted_small, evicted_main; /* of the evicted: from which queue, for want of memory */
     uint64_t fills, readers, hit_for_miss; /* now; the last: keys that are remembered */
     uint64_t fills_aborted, readers_cut;
+    uint64_t purges_logged, purge_walks, purge_jobs; /* by tag or group, ever; ever; now */
     /* What `bytes` is made of. Pinned: of objects that have left the index and are still being
        read. Fills: all that is under way. */
     struct {

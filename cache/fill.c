@@ -18,6 +18,7 @@
  */
 #include "cache/fill.h"
 #include "cache/budget.h"
+#include "cache/purge.h"
 #include "cache/shard.h"
 
 #define FILL_MAGIC 0xf1110f11u
@@ -39,11 +40,14 @@ struct cache_fill *cache_fill_new(struct cache *cache, const struct cache_key *k
     if (text_len > 0) {
         memcpy(fill->key_text, key->text.ptr, text_len);
         fill->key = (struct cache_key){str_of(fill->key_text, text_len), key->hash, key->check};
+        if (weir_unlikely(cache_key_url(fill->key.text).len < text_len))
+            cache_purge_expect_longer_keys(cache);
     }
     list_init(&fill->link);
     weir_assert(pthread_mutex_init(&fill->lock, NULL) == 0);
     fill->phase = CACHE_FILL_AWAITS_HEAD;
     fill->head.content_length = -1;
+    fill->log_number = cache_log_number(cache->log);
     atomic_init(&fill->refs, 1);
     atomic_init(&fill->news, 1);
     atomic_fetch_add_explicit(&cache->fills, 1, memory_order_relaxed);
@@ -70,23 +74,22 @@ struct cache_fill *cache_fill_apart(struct cache *cache, const struct cache_key 
     return fill;
 }
 
-static uint64_t count_purges(const struct cache_fill *fill)
+bool cache_fill_is_undisturbed(struct cache_fill *fill)
 {
     struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
     pthread_mutex_lock(&shard->lock);
-    uint64_t purges = shard->purges;
+    bool undisturbed = shard->purges == fill->purges_before;
     pthread_mutex_unlock(&shard->lock);
-    return purges;
-}
-
-bool cache_fill_is_undisturbed(const struct cache_fill *fill)
-{
-    return count_purges(fill) == fill->purges_before;
+    return undisturbed && cache_log_number(fill->cache->log) == fill->log_number;
 }
 
 void cache_fill_forgive_purges(struct cache_fill *fill)
 {
-    fill->purges_before = count_purges(fill);
+    struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
+    pthread_mutex_lock(&shard->lock);
+    fill->purges_before = shard->purges;
+    pthread_mutex_unlock(&shard->lock);
+    fill->log_number = cache_log_number(fill->cache->log);
 }
 
 static void free_crowds(struct cache_fill *fill)
@@ -109,6 +112,8 @@ static void destroy(struct cache_fill *fill)
     cache_budget_free(cache, fill->text);
     cache_budget_free(cache, fill->trailers);
     cache_budget_free(cache, fill->spare);
+    if (fill->owns_tags)
+        cache_tags_free(cache, fill->tags);
     free_crowds(fill);
     pthread_mutex_destroy(&fill->lock);
     fill->magic = 0;
@@ -322,7 +327,20 @@ static void init_parts(struct cache_fill *fill, const struct cache_fill_head *he
                        struct cache_object_parts *parts)
 {
     *parts = (struct cache_object_parts){
-        .key = fill->key, .meta = head->meta, .vary = head->vary, .block = head->block};
+        .key = fill->key,
+        .meta = head->meta,
+        .vary = head->vary,
+        .block = head->block,
+        .tags = fill->owns_tags && head->reason == POLICY_STORE ? fill->tags : NULL};
+}
+
+static struct cache_object *make_object(struct cache_fill *fill,
+                                        const struct cache_object_parts *parts)
+{
+    struct cache_object *object = cache_object_new(fill->cache, parts);
+    if (object != NULL && parts->tags != NULL)
+        fill->owns_tags = false;
+    return object;
 }
 
 /* Of what it will take at once. */
@@ -371,7 +389,7 @@ static struct cache_object *make_object_at_head(struct cache_fill *fill,
     init_parts(fill, head, &parts);
     parts.stored = head->reason == POLICY_STORE;
     parts.inline_len = length;
-    return cache_object_new(fill->cache, &parts);
+    return make_object(fill, &parts);
 }
 
 /* Block and vary, one after the other. */
@@ -417,6 +435,8 @@ bool cache_fill_set_head(struct cache_fill *fill, const struct cache_fill_head *
     weir_check_magic(fill, FILL_MAGIC);
     weir_assert(fill->phase == CACHE_FILL_AWAITS_HEAD);
     struct cache_fill_head head = *given;
+    fill->tags = given->tags;
+    fill->owns_tags = given->tags != NULL;
     judge_head(fill, &head);
     struct cache_object *object = make_object_at_head(fill, &head);
     if (object != NULL) {
@@ -439,6 +459,9 @@ bool cache_fill_set_head(struct cache_fill *fill, const struct cache_fill_head *
     fill->has_head = true;
     fill->pass = !store;
     fill->phase = CACHE_FILL_STREAMING;
+    atomic_store_explicit(&fill->tagged,
+                          fill->tags != NULL ? CACHE_FILL_TAGGED : CACHE_FILL_UNTAGGED,
+                          memory_order_release);
     atomic_store_explicit(&fill->forgets, !store && object == NULL, memory_order_seq_cst);
     tell_and_unlock(fill);
     if (share && (head.vary.len > 0 || fill->solo))
@@ -451,8 +474,8 @@ void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object,
 {
     weir_check_magic(fill, FILL_MAGIC);
     weir_assert(fill->phase == CACHE_FILL_AWAITS_HEAD);
-    hide(fill, POLICY_STORE,
-         is_shareable(&object->meta) ? 0 : hit_for_miss_until(now_ms, hit_for_miss_ms));
+    struct cache_meta meta = cache_object_meta(object);
+    hide(fill, POLICY_STORE, is_shareable(&meta) ? 0 : hit_for_miss_until(now_ms, hit_for_miss_ms));
     pthread_mutex_lock(&fill->lock);
     fill->object = cache_object_ref(object);
     fill->phase = CACHE_FILL_REPLACED;
@@ -591,7 +614,7 @@ static struct cache_object *make_object_at_end(struct cache_fill *fill)
         cache_body_seal(fill->body, length);
         parts.body = cache_body_fit(fill->body);
     }
-    struct cache_object *object = cache_object_new(fill->cache, &parts);
+    struct cache_object *object = make_object(fill, &parts);
     if (object != NULL && parts.inline_len > 0) {
         struct iovec pieces[INLINE_CHUNKS_MOST];
         unsigned count = cache_body_pieces(fill->body, 0, length, pieces, INLINE_CHUNKS_MOST);
@@ -614,10 +637,10 @@ static void store(struct cache_fill *fill, struct cache_object *object)
     struct cache_object *gone = NULL;
     bool grow = false;
     pthread_mutex_lock(&shard->lock);
-    /* One that no purge could find counts any in its shard. */
-    bool purged = atomic_load_explicit(&fill->purged, memory_order_relaxed) ||
-                  (!fill->findable && shard->purges != fill->purges_before);
+    bool purged = cache_purge_reaches_fill_locked(shard, fill, fill->tags);
     cache_index_remove_fill_locked(fill);
+    if (!purged && cache_object_is_tagged(object))
+        cache_object_set_seen(object, cache_log_number(fill->cache->log));
     if (!purged)
         grow = cache_index_insert_locked(shard, weir_take(&object), &gone);
     pthread_mutex_unlock(&shard->lock);

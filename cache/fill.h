@@ -7,6 +7,7 @@
 
 #include "cache/body.h"
 #include "cache/cache.h"
+#include "cache/tags.h"
 
 #include <pthread.h>
 
@@ -57,6 +58,7 @@ struct cache_fill {
     uint64_t tail_end;   /* offset in the body */
     uint64_t held_below; /* there was no room: readers that have taken less hold it */
     bool hidden;         /* not findable, and never will be again */
+    bool owns_tags;      /* no object has them yet */
     /* guarded by the shard's lock */
     struct list_link link; /* in its shard, while it is findable */
     bool findable;
@@ -64,6 +66,7 @@ struct cache_fill {
     bool refresh;           /* of what is delivered stale meanwhile; fixed before it is findable */
     uint64_t purges_before; /* of its shard's, when it began */
     bool vary_known;        /* head.vary may be looked at by lookups */
+    uint64_t log_number;    /* the log of purges, when it began, or was compared with its tags */
     /* guarded by lock; the writer's thread, which alone changes them, also reads phase, pass, head,
        body, object and on_readers without it */
     pthread_mutex_t lock;
@@ -89,7 +92,14 @@ struct cache_fill {
     void (*on_readers)(void *writer);
     struct mail writer_mail;
     struct cache_crowd first; /* of the thread that attached first */
+    /* fixed from the head on; its own, or its object's */
+    struct cache_tags *tags;
     /* atomics */
+    _Atomic enum cache_fill_tagged {
+        CACHE_FILL_TAGS_UNKNOWN, /* no head yet */
+        CACHE_FILL_UNTAGGED,
+        CACHE_FILL_TAGGED
+    } tagged;                             /* written by the writer: lookups may look at tags */
     _Atomic(struct cache_crowd *) crowds; /* added to under lock, never taken from */
     _Atomic uint32_t refs;
     _Atomic uint32_t reader_count;

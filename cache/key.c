@@ -114,66 +114,6 @@ bool cache_url_split(struct str url, struct cache_url *parts)
     return host.len > 0 && memchr(rest.ptr, '@', end) == NULL;
 }
 
-static bool has_scheme(struct str reference)
-{
-    size_t len = 0;
-    while (len < reference.len && !memchr(":/?", reference.ptr[len], 3))
-        len++;
-    return len < reference.len && reference.ptr[len] == ':';
-}
-
-static bool has_dot_segment(struct str path)
-{
-    for (size_t at = 0; at < path.len;) {
-        size_t end = at;
-        while (end < path.len && path.ptr[end] != '/' && path.ptr[end] != '?')
-            end++;
-        struct str segment = str_of(path.ptr + at, end - at);
-        if (str_equal(segment, STR(".")) || str_equal(segment, STR("..")))
-            return true;
-        if (end == path.len || path.ptr[end] == '?')
-            return false;
-        at = end + 1;
-    }
-    return false;
-}
-
-/* How much of the base stands before what the reference says: its scheme, authority, path, or all. */
-static size_t kept_of_base(struct str base, struct str reference)
-{
-    struct cache_url parts;
-    weir_assert(cache_url_split(base, &parts));
-    size_t path = (size_t)(parts.target.ptr - base.ptr), end = path;
-    if (starts_with_nocase(reference, STR("//")))
-        return parts.scheme.len + 1;
-    if (reference.len == 0)
-        return base.len;
-    if (reference.ptr[0] == '/')
-        return path;
-    while (end < base.len && base.ptr[end] != '?')
-        end++;
-    while (reference.ptr[0] != '?' && end > path && base.ptr[end - 1] != '/')
-        end--;
-    return end;
-}
-
-bool cache_url_resolve(struct str base, struct str reference, struct appender *out)
-{
-    const char *fragment = reference.len > 0 ? memchr(reference.ptr, '#', reference.len) : NULL;
-    if (fragment != NULL)
-        reference.len = (size_t)(fragment - reference.ptr);
-    for (size_t i = 0; i < reference.len; i++)
-        if ((unsigned char)reference.ptr[i] <= ' ' || reference.ptr[i] == 0x7f)
-            return false;
-    if (!has_scheme(reference)) {
-        if (reference.len > 0 && reference.ptr[0] != '/' && has_dot_segment(reference))
-            return false;
-        append_str(out, str_of(base.ptr, kept_of_base(base, reference)));
-    }
-    append_str(out, reference);
-    return !out->overflow;
-}
-
 bool cache_key_from_url(struct str url, struct appender *out)
 {
     struct cache_url parts;

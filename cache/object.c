@@ -1,5 +1,6 @@
 /*
- * Objects: complete responses, immutable and shared by reference count. Made by a fill at its
+ * Objects: complete responses, immutable (but for the lifetime, which a soft purge ends) and shared
+ * by reference count. Made by a fill at its
  * head (small body of known length: the fill writes straight into it) or at its end (fill.c), by
  * freshening (cache.c), or for Weir's own answers. Read by any thread that holds a reference,
  * without a lock.
@@ -22,11 +23,19 @@
 /* A split has to save so much. */
 #define SPLIT_SAVES 32u
 
+typedef uint64_t __attribute__((may_alias)) meta_word;
+_Static_assert(sizeof(struct cache_meta) % sizeof(meta_word) == 0, "read word by word");
+
 /* ---- forms ---- */
 
 static char *text(const struct cache_object *object)
 {
     return (char *)cache_object_text(object);
+}
+
+static enum cache_object_form form_of(const struct cache_object *object)
+{
+    return (enum cache_object_form)(object->text_at & ~CACHE_FORM_TAGGED);
 }
 
 struct split {
@@ -93,6 +102,35 @@ static struct cache_object *alloc_split(struct cache *cache, const struct cache_
     return object;
 }
 
+/* ---- tags ---- */
+
+static struct cache_object_tagging tagging_of(const struct cache_object *object)
+{
+    struct cache_object_tagging tagging;
+    memcpy(&tagging, object->bytes + form_of(object), sizeof(tagging));
+    return tagging;
+}
+
+static void set_tagging(struct cache_object *object, struct cache_object_tagging tagging)
+{
+    memcpy(object->bytes + form_of(object), &tagging, sizeof(tagging));
+}
+
+struct cache_tags *cache_object_tags(const struct cache_object *object)
+{
+    return cache_object_is_tagged(object) ? tagging_of(object).tags : NULL;
+}
+
+uint64_t cache_object_seen(const struct cache_object *object)
+{
+    return tagging_of(object).seen;
+}
+
+void cache_object_set_seen(struct cache_object *object, uint64_t seen)
+{
+    set_tagging(object, (struct cache_object_tagging){tagging_of(object).tags, seen});
+}
+
 /* ---- making ---- */
 
 struct cache_object *cache_object_new(struct cache *cache, const struct cache_object_parts *parts)
@@ -101,8 +139,9 @@ struct cache_object *cache_object_new(struct cache *cache, const struct cache_ob
     weir_assert(parts->key.text.len <= UINT32_MAX && parts->inline_len <= UINT32_MAX);
     weir_assert(parts->body == NULL || parts->inline_len == 0);
     enum cache_object_form form = parts->body ? CACHE_FORM_CHUNKS : CACHE_FORM_WHOLE;
-    size_t bytes = sizeof(struct cache_object) + form + parts->key.text.len + parts->vary.len +
-                   parts->block.len + parts->inline_len;
+    size_t tagging = parts->tags != NULL ? CACHE_FORM_TAGGED : 0;
+    size_t bytes = sizeof(struct cache_object) + form + tagging + parts->key.text.len +
+                   parts->vary.len + parts->block.len + parts->inline_len;
     size_t rest = parts->stored ? plan_split(bytes, parts->inline_len) : 0;
     struct cache_object *object;
     if (rest > 0) {
@@ -122,7 +161,7 @@ struct cache_object *cache_object_new(struct cache *cache, const struct cache_ob
         .block_len = (uint32_t)parts->block.len,
         .inline_len = (uint32_t)parts->inline_len,
         .vary_len = (uint16_t)parts->vary.len,
-        .text_at = (uint8_t)form,
+        .text_at = (uint8_t)(form + tagging),
         .queue = CACHE_QUEUE_NONE,
     };
     atomic_init(&object->refs, 1);
@@ -131,6 +170,8 @@ struct cache_object *cache_object_new(struct cache *cache, const struct cache_ob
         struct cache_body *body = cache_body_ref(parts->body);
         memcpy(object->bytes, &body, sizeof(body));
     }
+    if (parts->tags != NULL)
+        set_tagging(object, (struct cache_object_tagging){.tags = parts->tags});
     struct appender out =
         appender_on(text(object), parts->key.text.len + parts->vary.len + parts->block.len);
     append_str(&out, parts->key.text);
@@ -174,15 +215,31 @@ void cache_object_release(struct cache_object **from)
         cache_budget_unpin(object->cache, object->pinned_bytes);
     struct cache_body *body = cache_object_body(object);
     cache_body_release(&body);
-    if (object->text_at == CACHE_FORM_SPLIT)
+    if (form_of(object) == CACHE_FORM_SPLIT)
         dispose(object->cache, split_of(object).rest);
+    if (cache_object_is_tagged(object))
+        cache_tags_free(object->cache, cache_object_tags(object));
     object->magic = 0;
     dispose(object->cache, object);
 }
 
+/* As whole words, each at once: a soft purge may be changing the lifetime. */
 struct cache_meta cache_object_meta(const struct cache_object *object)
 {
-    return object->meta;
+    struct cache_meta meta;
+    const meta_word *from = (const meta_word *)&object->meta;
+    meta_word *to = (meta_word *)&meta;
+#pragma GCC unroll 8
+    for (size_t i = 0; i < sizeof(meta) / sizeof(*to); i++)
+        to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+    return meta;
+}
+
+void cache_object_soften(struct cache_object *object, int64_t now_ms)
+{
+    uint32_t age_s = policy_age_s(&object->meta, now_ms);
+    if (age_s < object->meta.lifetime_s)
+        __atomic_store_n(&object->meta.lifetime_s, age_s, __ATOMIC_RELAXED);
 }
 
 struct str cache_object_vary(const struct cache_object *object)
@@ -203,7 +260,7 @@ static char *behind_head(const struct cache_object *object)
 char *cache_object_place(const struct cache_object *object, uint64_t offset, size_t *len)
 {
     uint64_t first = object->inline_len;
-    if (object->text_at == CACHE_FORM_SPLIT) {
+    if (form_of(object) == CACHE_FORM_SPLIT) {
         struct split split = split_of(object);
         if (offset >= split.first_len) {
             *len = (size_t)(object->inline_len - offset);
@@ -247,7 +304,7 @@ void cache_object_write_body(struct cache_object *object, const struct iovec *pi
 struct cache_body *cache_object_body(const struct cache_object *object)
 {
     struct cache_body *body = NULL;
-    if (object->text_at == CACHE_FORM_CHUNKS)
+    if (form_of(object) == CACHE_FORM_CHUNKS)
         memcpy(&body, object->bytes, sizeof(body));
     return body;
 }
@@ -270,8 +327,10 @@ unsigned cache_object_pieces(const struct cache_object *object, uint64_t offset,
 static uint64_t in_itself(const struct cache_object *object)
 {
     uint64_t bytes = base_allocated_bytes(object);
-    if (object->text_at == CACHE_FORM_SPLIT)
+    if (form_of(object) == CACHE_FORM_SPLIT)
         bytes += base_allocated_bytes(split_of(object).rest);
+    if (cache_object_is_tagged(object))
+        bytes += base_allocated_bytes(cache_object_tags(object));
     return bytes;
 }
 

@@ -6,6 +6,7 @@
 
 #include "cache/body.h"
 #include "cache/cache.h"
+#include "cache/tags.h"
 
 /* Bodies up to here lie inside the object. */
 #define CACHE_INLINE_MOST ((uint64_t)16 << 10)
@@ -23,6 +24,15 @@ enum cache_object_form {
     /* its end lies apart, as the allocator has no good size for the whole */
     CACHE_FORM_SPLIT = sizeof(char *) + sizeof(uint32_t)
 };
+/* Behind what the form needs, where a response has tags; a bit of text_at that no form has. */
+struct cache_object_tagging {
+    struct cache_tags *tags; /* owned */
+    /* guarded by the shard's lock: the last purge in the log that it was compared with */
+    uint64_t seen;
+};
+#define CACHE_FORM_TAGGED sizeof(struct cache_object_tagging)
+_Static_assert((CACHE_FORM_TAGGED & (CACHE_FORM_CHUNKS | CACHE_FORM_SPLIT)) == 0,
+               "a bit of its own");
 
 /* One per stored response: every byte of it is paid a million times. */
 struct cache_object {
@@ -33,7 +43,8 @@ struct cache_object {
     struct cache_meta meta;
     uint32_t key_len, block_len, inline_len;
     uint16_t vary_len;
-    uint8_t text_at; /* enum cache_object_form: where in `bytes` the key begins */
+    /* where in `bytes` the key begins: enum cache_object_form, and CACHE_FORM_TAGGED */
+    uint8_t text_at;
     /* guarded by the shard's lock */
     uint8_t queue : 2; /* enum cache_queue */
     uint8_t frequency : 2;
@@ -42,7 +53,7 @@ struct cache_object {
         uint64_t pinned_bytes;     /* out of the index and still read: what it counts for there */
     };
     struct list_link queue_link;
-    /* fixed: [what the form needs], key, vary, block, [body or its beginning] */
+    /* fixed: [what the form needs], [tagging], key, vary, block, [body or its beginning] */
     char bytes[];
 };
 _Static_assert(sizeof(struct cache_object) == 88, "an object's overhead");
@@ -51,6 +62,7 @@ struct cache_object_parts {
     struct cache_key key;
     struct cache_meta meta;
     struct str vary, block;
+    struct cache_tags *tags; /* taken over by the object, if there is one; or NULL */
     bool stored;             /* to be stored: leaves the reserve of the budget alone */
     uint64_t inline_len;     /* room for a body inside it */
     struct cache_body *body; /* or a large one: reference taken */
@@ -75,6 +87,19 @@ static inline bool cache_object_has_key(const struct cache_object *object,
     return object->hash == key->hash && object->key_len == key->text.len &&
            memcmp(cache_object_text(object), key->text.ptr, key->text.len) == 0;
 }
+
+static inline bool cache_object_is_tagged(const struct cache_object *object)
+{
+    return (object->text_at & CACHE_FORM_TAGGED) != 0;
+}
+
+/* NULL when it has none. */
+struct cache_tags *cache_object_tags(const struct cache_object *object);
+/* Of a tagged one; under the shard's lock, or while nobody else knows it. */
+uint64_t cache_object_seen(const struct cache_object *object);
+void cache_object_set_seen(struct cache_object *object, uint64_t seen);
+/* It is stale from now on. Under the shard's lock; those who read it may or may not see that. */
+void cache_object_soften(struct cache_object *object, int64_t now_ms);
 
 struct str cache_object_vary(const struct cache_object *object);
 /* Where byte `offset` of a body that is not in chunks lies, and how many lie there in one piece. */

@@ -35,6 +35,8 @@ bool policy_field_is_kept(struct fields fields, const struct field *f)
     case FIELD_PROXY_AUTHORIZATION:
     case FIELD_AGE:
     case FIELD_CONTENT_LENGTH:
+    case FIELD_SURROGATE_KEY: /* for caches, kept as hashes: cache/tags.c */
+    case FIELD_CACHE_TAG:
     case FIELD_SURROGATE_CONTROL:
     case FIELD_WEIR_CACHE_CONTROL:
         return false;

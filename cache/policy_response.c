@@ -391,7 +391,6 @@ static bool is_useless_at_once(const struct policy_exchange *exchange,
 {
     struct cache_meta windows = *meta;
     windows.lifetime_s = (uint32_t)lifetime_s;
-    windows.keep_min = 0;
     return !(meta->flags & CACHE_HAS_VALIDATOR) && policy_is_useless(&windows, exchange->now_ms);
 }
 

@@ -68,6 +68,18 @@ struct cache_shortage {
     uint64_t passes_before, refused_before; /* it began */
 };
 
+/* The walk through all that is stored. Main thread only. */
+struct cache_walk {
+    bool under_way;
+    uint32_t shard, bucket;         /* where it goes on */
+    uint64_t turn_steps;            /* of a turn, at least, so that it ends some time */
+    uint64_t number, walked_number; /* the log's when it began; when the last complete one did */
+    int64_t ended_ms;
+    uint64_t walks;               /* ever */
+    unsigned jobs;                /* in both lists */
+    struct list_link waiting, on; /* of cache_purge_job.link: for the next walk, in this one */
+};
+
 #define CACHE_MAGIC 0xcac4e001u
 
 struct cache {
@@ -77,11 +89,13 @@ struct cache {
     uint64_t limit, max_object;
     uint64_t limit_stored; /* the rest is left to fills and passes */
     struct cache_shard *shards;
+    struct cache_log *log; /* owned: purge.h */
     alignas(64) unsigned char secret[CACHE_SECRET_BYTES];
     /* main thread only */
     uint32_t sweep_shard, sweep_bucket;
     int64_t watched_ms;
     struct cache_shortage shortage;
+    struct cache_walk walk;
     /* atomics */
     alignas(64) _Atomic uint64_t bytes; /* all that is counted */
     _Atomic uint64_t small_bytes;       /* weight of what is in small queues */

@@ -214,6 +214,88 @@ bool address_equal(const struct conf_address *a, const struct conf_address *b)
     return a->kind == b->kind && strcmp(a->text, b->text) == 0;
 }
 
+/* ---- networks ---- */
+
+/* Whether all bits behind the first `bits` are 0. */
+static bool ends_in_zeros(const uint8_t *address, unsigned len, unsigned bits)
+{
+    for (unsigned i = 0; i < len; i++) {
+        unsigned kept = bits > i * 8 ? bits - i * 8 : 0;
+        if (kept < 8 && (address[i] & (0xffu >> kept)) != 0)
+            return false;
+    }
+    return true;
+}
+
+bool address_parse_network(struct arena *arena, struct str text, struct conf_network *out,
+                           const char **why)
+{
+    const char *slash = memchr(text.ptr, '/', text.len);
+    size_t len = slash ? (size_t)(slash - text.ptr) : text.len;
+    struct conf_network network = {.text = conf_arena_text(arena, text)};
+    char host[INET6_ADDRSTRLEN];
+    uint64_t bits;
+    *why = "is neither an address nor a network; write 10.0.0.0/8, 192.0.2.7, \"::1\" or "
+           "\"2001:db8::/32\"";
+    if (len == 0 || len >= sizeof(host) || memchr(text.ptr, '\0', len))
+        return false;
+    memcpy(host, text.ptr, len);
+    host[len] = '\0';
+    if (inet_pton(AF_INET, host, network.address) == 1)
+        network.family = AF_INET;
+    else if (inet_pton(AF_INET6, host, network.address) == 1)
+        network.family = AF_INET6;
+    else
+        return false;
+    unsigned most = network.family == AF_INET ? 32 : 128;
+    bits = most;
+    if (slash && !str_to_u64(str_of(slash + 1, text.len - len - 1), most, &bits)) {
+        *why = network.family == AF_INET
+                   ? "has no length that works here; write 0 to 32 behind the slash"
+                   : "has no length that works here; write 0 to 128 behind the slash";
+        return false;
+    }
+    network.bits = (unsigned)bits;
+    if (!ends_in_zeros(network.address, most / 8, network.bits)) {
+        *why = "names one address in the network, and not the network; write its first address, "
+               "such as 10.0.0.0/8, or leave the length out";
+        return false;
+    }
+    *out = network;
+    return true;
+}
+
+static bool network_has(const struct conf_network *network, sa_family_t family,
+                        const uint8_t *address)
+{
+    unsigned whole = network->bits / 8, rest = network->bits % 8;
+    return network->family == family && memcmp(network->address, address, whole) == 0 &&
+           (rest == 0 || (network->address[whole] ^ address[whole]) >> (8 - rest) == 0);
+}
+
+bool conf_network_contains(const struct conf_network *networks, unsigned count,
+                           const struct sockaddr *address)
+{
+    uint8_t bytes[16], *from = bytes;
+    sa_family_t family = address->sa_family;
+    if (family == AF_INET) {
+        memcpy(bytes, &((const struct sockaddr_in *)address)->sin_addr, 4);
+    } else if (family == AF_INET6) {
+        const struct in6_addr *ip = &((const struct sockaddr_in6 *)address)->sin6_addr;
+        memcpy(bytes, ip, sizeof(bytes));
+        if (IN6_IS_ADDR_V4MAPPED(ip)) {
+            family = AF_INET;
+            from += 12;
+        }
+    } else {
+        return false;
+    }
+    for (unsigned i = 0; i < count; i++)
+        if (network_has(&networks[i], family, from))
+            return true;
+    return false;
+}
+
 /* ---- servers ---- */
 
 /* Splits what follows "http://" and fills in the port. */

@@ -73,6 +73,14 @@ struct conf_upstream {
     struct conf_timeouts timeouts;
 };
 
+/* A network of IP addresses, or one address. */
+struct conf_network {
+    const char *text; /* as written */
+    sa_family_t family;
+    unsigned bits; /* of the address that count */
+    uint8_t address[16];
+};
+
 /* What a response says that a route may pass over: symbol, word. */
 #define CONF_OVERRIDE_TABLE(X)                                                                     \
     X(NO_STORE, "no-store")                                                                        \
@@ -136,6 +144,9 @@ struct conf_route_cache {
     uint32_t override; /* bit 1 << enum conf_override */
     enum conf_set_cookie set_cookie;
     int64_t hit_for_miss_ms; /* 0: off */
+    /* Whose PURGE requests are answered. NULL: the method means nothing here. */
+    struct conf_network *purge_from;
+    unsigned purge_from_count;
     struct conf_route_key key;
     struct conf_route_bypass bypass;
     uint64_t query_body; /* of QUERY requests, most that is looked up; 0: they pass */
@@ -242,6 +253,10 @@ void conf_release(struct conf **conf);
  * is copied into the arena. */
 bool conf_address_parse(struct arena *arena, const char *text, struct conf_address *out,
                         const char **why);
+
+/* Whether an address is in one of them; an IPv4 one also when it comes in IPv6's clothes. */
+bool conf_network_contains(const struct conf_network *networks, unsigned count,
+                           const struct sockaddr *address);
 
 /* Every key a file may have, for the reference documentation and its check: dotted path
  * ("upstreams.*.pool.max_idle", "routes[].cache.ttl"), type, default as text, one line of meaning.

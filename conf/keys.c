@@ -99,6 +99,10 @@ _Static_assert(sizeof(size_t) == sizeof(uint64_t), "sizes are read as 64 bits");
     X("routes[].cache.hit_for_miss", TIME, conf_route, cache.hit_for_miss_ms, 0, YEAR_MS, "10s",   \
       "after a response that may not be stored, requests for the same key do not wait for each "   \
       "other for so long; 0s switches it off")                                                     \
+    X("routes[].cache.purge_from", NETWORKS, conf_route, cache.purge_from, 0, 0, "[]",             \
+      "clients, by address or network, whose PURGE requests are answered; the others' get 403; "   \
+      "an "                                                                                        \
+      "empty list passes PURGE on to the origin")                                                  \
     X("routes[].cache.key.query.ignore", NAMES, conf_route, cache.key.query_ignore, 0, 0, "[]",    \
       "query parameters that are no part of the key; they are still sent")                         \
     X("routes[].cache.key.query.allow", NAMES, conf_route, cache.key.query_allow, 0, 0, "[]",      \

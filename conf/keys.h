@@ -30,6 +30,7 @@
     X(ROUTE_HOST, "host, or *.host", route_host)                                                   \
     X(ROUTE_PATH, "path", route_path)                                                              \
     X(METHODS, "list of methods", methods)                                                         \
+    X(NETWORKS, "list of addresses and networks", networks)                                        \
     X(STATUS_TTL, "mapping of statuses to times", status_ttl)                                      \
     X(OVERRIDE, "list of words", override)                                                         \
     X(SET_COOKIE, "auto, store or refuse", set_cookie)                                             \
@@ -176,6 +177,8 @@ bool address_parse_server(struct arena *arena, struct str text, struct conf_serv
 bool address_parse_local(struct arena *arena, struct str text, struct conf_address *out,
                          const char **why);
 bool address_is_loopback(const struct conf_address *address);
+bool address_parse_network(struct arena *arena, struct str text, struct conf_network *out,
+                           const char **why);
 bool address_equal(const struct conf_address *a, const struct conf_address *b);
 
 bool route_parse_host(struct arena *arena, struct str text, struct conf_route *route,

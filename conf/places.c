@@ -251,6 +251,36 @@ void value_print_methods(const struct key *key, const void *base, FILE *out)
     fputc(']', out);
 }
 
+void value_read_networks(struct loader *loader, const struct key *key, const struct node *node,
+                         void *base)
+{
+    struct conf_route_cache *cache = &((struct conf_route *)base)->cache;
+    struct arena *arena = &loader->conf->arena;
+    if (!value_list(loader, key, node, "[\"10.0.0.0/8\", \"::1\"]") || node->count == 0)
+        return;
+    cache->purge_from = conf_arena_alloc(arena, node->count * sizeof(*cache->purge_from));
+    for (const struct node_entry *entry = node->first; entry; entry = entry->next) {
+        struct str text;
+        const char *why;
+        if (!value_scalar(loader, "a network", entry->value, &text))
+            continue;
+        if (address_parse_network(arena, text, &cache->purge_from[cache->purge_from_count], &why))
+            cache->purge_from_count++;
+        else
+            value_complain(loader, key, entry->value, why);
+    }
+}
+
+void value_print_networks(const struct key *key, const void *base, FILE *out)
+{
+    const struct conf_route_cache *cache = &((const struct conf_route *)base)->cache;
+    (void)key;
+    fputc('[', out);
+    for (unsigned i = 0; i < cache->purge_from_count; i++)
+        fprintf(out, "%s\"%s\"", i > 0 ? ", " : "", cache->purge_from[i].text);
+    fputc(']', out);
+}
+
 /* ---- routes ---- */
 
 void value_read_route_host(struct loader *loader, const struct key *key, const struct node *node,

@@ -276,22 +276,30 @@ static bool is_url(const char *url)
     return good;
 }
 
-/* "/purge?url=", with every byte encoded that means something in a query. */
-static char *purge_target(const char *url)
-{
-    char *encoded = evhttp_uriencode(url, -1, 0), *target = NULL;
+/* What to purge, as its words on the command line and in the query have it. */
+struct purge_order {
+    const char *word; /* "url" */
+    const char *value;
+    bool soft;
+};
 
-    if (!encoded || asprintf(&target, "/purge?url=%s", encoded) < 0)
+/* "/purge?url=...", with every byte encoded that means something in a query. */
+static char *purge_target(const struct purge_order *order)
+{
+    char *encoded = evhttp_uriencode(order->value, -1, 0), *target = NULL;
+
+    if (!encoded ||
+        asprintf(&target, "/purge?%s=%s%s", order->word, encoded, order->soft ? "&soft=1" : "") < 0)
         target = NULL;
     free(encoded);
     return target;
 }
 
-static enum exit_status purge(const char *admin, const char *url)
+static enum exit_status purge(const char *admin, const struct purge_order *order)
 {
     struct client_answer answer = {0};
     enum exit_status status;
-    char *target = purge_target(url), text[64];
+    char *target = purge_target(order), text[64];
     json_t *body;
 
     if (!target) {
@@ -311,26 +319,59 @@ static enum exit_status purge(const char *admin, const char *url)
     return status;
 }
 
+/* The one of four ways to say it. False after one clear line. */
+static bool read_purge(const char *url, const char *prefix, const char *tag, bool all,
+                       struct purge_order *order)
+{
+    const struct purge_order ways[] = {
+        {"url", url, false},
+        {"prefix", prefix, false},
+        {"tag", tag, false},
+        {"all", all ? "1" : NULL, false},
+    };
+    unsigned count = 0;
+
+    for (size_t i = 0; i < weir_count(ways); i++)
+        if (ways[i].value) {
+            order->word = ways[i].word;
+            order->value = ways[i].value;
+            count++;
+        }
+    if (count == 1)
+        return true;
+    fprintf(stderr,
+            "weir purge: %s; write one of: weir purge http://api.example.com/v1/items, weir purge "
+            "--prefix http://api.example.com/v1/, weir purge --tag TAG, weir purge --all\n",
+            count == 0 ? "purge what?" : "more than one thing to purge is named");
+    return false;
+}
+
 int command_purge(int argc, char **argv)
 {
-    const char *admin = NULL, *url = NULL;
-    const struct option_row rows[] = {{"--admin", &admin, NULL, false}};
+    const char *admin = NULL, *url = NULL, *prefix = NULL, *tag = NULL;
+    bool all = false;
+    struct purge_order order = {.soft = false};
+    const struct option_row rows[] = {
+        {"--admin", &admin, NULL, false},     {"--prefix", &prefix, NULL, false},
+        {"--tag", &tag, NULL, false},         {"--all", NULL, &all, false},
+        {"--soft", NULL, &order.soft, false},
+    };
     unsigned plain_count;
 
-    if (!options_read("purge", argc, argv, rows, weir_count(rows), &url, 1, &plain_count))
+    if (!options_read("purge", argc, argv, rows, weir_count(rows), &url, 1, &plain_count) ||
+        !read_purge(url, prefix, tag, all, &order))
         return EXIT_INPUT;
-    if (plain_count == 0) {
-        fprintf(stderr,
-                "weir purge: which URL? Write: weir purge http://api.example.com/v1/items\n");
-        return EXIT_INPUT;
-    }
-    if (!is_url(url)) {
+    if ((url && !is_url(url)) || (prefix && !is_url(prefix))) {
         fprintf(stderr,
                 "weir purge: \"%s\" is not a URL; write it as clients ask for it, with scheme and "
                 "host, such as "
                 "http://api.example.com/v1/items\n",
-                url);
+                order.value);
         return EXIT_INPUT;
     }
-    return purge(admin, url);
+    if (*order.value == '\0') {
+        fprintf(stderr, "weir purge: the tag is empty; write: weir purge --tag TAG\n");
+        return EXIT_INPUT;
+    }
+    return purge(admin, &order);
 }

@@ -297,25 +297,13 @@ static void note_connection(struct fetch *fetch)
         fetch->pool_conn.declared_timeout_ms = declared;
 }
 
-/* RFC 9111 §4.4: a successful unsafe request makes what is stored for its target invalid. */
-static void invalidate(struct fetch *fetch)
-{
-    struct cache_key key;
-
-    if (fetch->invalidates.len == 0 || fetch->head.status < 200 || fetch->head.status >= 400)
-        return;
-    key.text = fetch->invalidates;
-    cache_key_hash(fetch->worker->cache, &key);
-    cache_purge(fetch->worker->cache, &key);
-}
-
 /* What a POST invalidates goes before its own response is stored, and does not count against that. */
 static void invalidate_before_storing(struct fetch *fetch)
 {
     bool for_target = fetch_is_for_target(fetch);
     bool undisturbed = for_target && cache_fill_is_undisturbed(fetch->fill);
 
-    invalidate(fetch);
+    fetch_invalidate(fetch);
     if (undisturbed)
         cache_fill_forgive_purges(fetch->fill);
 }

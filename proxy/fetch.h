@@ -26,7 +26,7 @@ struct fetch {
     bool cacheable, findable, upgrade, has_body, body_chunked, replayable;
     const struct conf_route_key *key_rules; /* as the leader's */
     struct content *content;                /* reference; sent behind the head, or NULL */
-    bool refresh; /* nobody leads it, nobody need wait for it */
+    bool refresh;                           /* nobody leads it, nobody need wait for it */
 
     /* machine */
     enum fetch_state state;
@@ -114,6 +114,8 @@ bool fetch_publish_head(struct fetch *fetch);
  * method invalidates, is kept. False when memory is out. */
 bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request);
 bool fetch_note_invalidation(struct fetch *fetch, const struct request *request);
+/* What a response to an unsafe method makes invalid, once its head is there (invalidate.c). */
+void fetch_invalidate(struct fetch *fetch);
 /* Whether it is a POST whose response may answer GETs; and, of such a one, whether its response says
  * that it is the target's. */
 static inline bool fetch_is_for_target(const struct fetch *fetch)

@@ -36,25 +36,6 @@ bool fetch_keep_vary_fields(struct fetch *fetch, const struct request *request)
     return true;
 }
 
-/* Safe methods change nothing (RFC 9110 §9.2.1). */
-static bool is_safe(enum method method)
-{
-    return method == METHOD_GET || method == METHOD_HEAD || method == METHOD_OPTIONS ||
-           method == METHOD_TRACE || method == METHOD_QUERY;
-}
-
-bool fetch_note_invalidation(struct fetch *fetch, const struct request *request)
-{
-    const struct http1_head *head = request->head;
-    struct appender key = fetch_scratch(fetch);
-
-    if (is_safe(head->method))
-        return true;
-    request_write_key(request, &key);
-    fetch->invalidates = arena_copy(&fetch->arena, str_of(key.ptr, key.len));
-    return fetch->invalidates.ptr != NULL;
-}
-
 /* What the exchange says, and the rest, which is the same for all of a fetch. */
 static enum policy_reason judge(struct fetch *fetch, struct policy_exchange exchange,
                                 struct cache_meta *meta)
@@ -119,13 +100,14 @@ static enum freshen update(struct fetch *fetch, struct cache_object *stored, enu
     struct cache *cache = fetch->worker->cache;
     struct cache_meta old = cache_object_meta(stored), meta;
     struct appender block = fetch_scratch(fetch), vary;
+    struct cache_renewal renewal = {.key = &fetch->key, .meta = &meta};
     struct http1_head read = {0};
     enum policy_reason reason;
-    struct str updated;
+    struct str selected;
 
     if (!policy_freshen_block(cache_object_block(stored), http1_fields(&fetch->head), &block))
         return FRESHEN_OTHER;
-    updated = str_of(block.ptr, block.len);
+    renewal.block = str_of(block.ptr, block.len);
     if (!read_block(fetch, &block, &read))
         return FRESHEN_OTHER;
     reason = judge(fetch,
@@ -141,10 +123,11 @@ static enum freshen update(struct fetch *fetch, struct cache_object *stored, enu
     if (how == UPDATE_COPY &&
         !cache_vary_build(http1_fields(&read), fetch->asked, &vary))
         return FRESHEN_OTHER;
-    *object = how == UPDATE_COPY ? cache_freshen_as(cache, &fetch->key, stored, &meta, updated,
-                                                    str_of(vary.ptr, vary.len))
-                                 : cache_freshen(cache, &fetch->key, stored, &meta, updated,
-                                                 fetch->worker->loop.now_ms);
+    selected = str_of(vary.ptr, vary.len);
+    renewal.vary = how == UPDATE_COPY ? &selected : NULL;
+    renewal.fill = fetch->findable ? fetch->fill : NULL;
+    renewal.answer = http1_fields(&fetch->head);
+    *object = cache_renew(cache, stored, &renewal);
     if (!*object)
         return FRESHEN_NO_MEMORY;
     if (reason != POLICY_STORE)
@@ -206,8 +189,8 @@ void fetch_refresh_failed(struct fetch *fetch)
 }
 
 /* What the answer means for the stored response that was asked about: an error does not replace one
- * that may be given instead (RFC 9111 §4.3.3), nor is it a reason not to wait for the next answer; and
- * what a refresh shows to be gone is not delivered any more. */
+ * that may be given instead, to anyone or to who asked (RFC 9111 §4.3.3), nor is it a reason not to
+ * wait for the next answer; and what a refresh shows to be gone is not delivered any more. */
 static void respect_stored(struct fetch *fetch, struct cache_fill_head *head)
 {
     struct cache_meta stored;
@@ -216,7 +199,8 @@ static void respect_stored(struct fetch *fetch, struct cache_fill_head *head)
         return;
     stored = cache_object_meta(fetch->stored);
     if (policy_is_error(head->meta.status) &&
-        policy_outlives_error(&stored, fetch->worker->loop.now_ms)) {
+        (policy_outlives_error(&stored, fetch->worker->loop.now_ms) ||
+         policy_use_on_error(&stored, &fetch->directives, fetch->worker->loop.now_ms))) {
         head->reason = POLICY_STALE_IF_ERROR;
         head->hit_for_miss_ms = 0;
     }
@@ -263,6 +247,9 @@ bool fetch_publish_head(struct fetch *fetch)
             out.reason = POLICY_VARY_STAR;
         out.vary = str_of(vary.ptr, vary.len);
     }
+    if (out.reason == POLICY_STORE && fetch->findable &&
+        !cache_tags_read(fetch->worker->cache, fetch->key.text, http1_fields(head), &out.tags))
+        out.reason = POLICY_NO_MEMORY;
     return cache_fill_set_head(fetch->fill, &out);
 }
 

@@ -28,7 +28,7 @@ bool fetch_describes_target(const struct fetch *fetch)
     struct cache_url parts;
 
     location = only_field(http1_fields(&fetch->head), FIELD_CONTENT_LOCATION);
-    if (!location || !cache_url_resolve(target, field_value(location), &url) ||
+    if (!location || !cache_key_resolve(target, field_value(location), &url) ||
         !cache_url_split(str_of(url.ptr, url.len), &parts))
         return false;
     key = appender_on(url.ptr + url.len, url.cap - url.len);

@@ -28,10 +28,31 @@ struct str outcome_word(enum outcome outcome)
     return words[outcome];
 }
 
+static void begin_block(struct appender *block, bool json, int64_t wall_s)
+{
+    char date[DATE_BYTES];
+
+    date_format(wall_s, date);
+    append_lit(block, "Date: ");
+    append(block, date, DATE_BYTES);
+    append_lit(block, "\r\nContent-Type: ");
+    append_str(block, json ? STR("application/json") : STR("text/plain; charset=utf-8"));
+    append_lit(block, "\r\nCache-Control: no-store\r\n");
+}
+
+struct cache_object *local_json(struct str body, int64_t wall_s)
+{
+    char bytes[256];
+    struct appender block = appender_on(bytes, sizeof(bytes));
+
+    begin_block(&block, true, wall_s);
+    return cache_object_private(200, str_of(block.ptr, block.len), body);
+}
+
 struct cache_object *local_object(unsigned status, const char *text, bool accept_json,
                                   int64_t wall_s)
 {
-    char body_bytes[512], block_bytes[256], date[DATE_BYTES];
+    char body_bytes[512], block_bytes[256];
     struct appender body = appender_on(body_bytes, sizeof(body_bytes)),
                     block = appender_on(block_bytes, sizeof(block_bytes));
     struct str reason = http1_reason(status);
@@ -46,12 +67,7 @@ struct cache_object *local_object(unsigned status, const char *text, bool accept
     else
         append_str(&body, str_from(text));
     append_str(&body, accept_json ? STR("\"}\n") : STR("\n"));
-    date_format(wall_s, date);
-    append_lit(&block, "Date: ");
-    append(&block, date, DATE_BYTES);
-    append_lit(&block, "\r\nContent-Type: ");
-    append_str(&block, accept_json ? STR("application/json") : STR("text/plain; charset=utf-8"));
-    append_lit(&block, "\r\nCache-Control: no-store\r\n");
+    begin_block(&block, accept_json, wall_s);
     if (status == 405)
         append_lit(&block, "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n");
     if (status == 503)

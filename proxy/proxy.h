@@ -56,6 +56,9 @@ struct str outcome_word(enum outcome outcome); /* zero-terminated */
     X(BODY_TOO_LARGE, 413, "body-too-large", "the request body is larger than limits.body_size")   \
     X(NOT_CACHED, 504, "only-if-cached", "nothing usable is stored")                               \
     X(MAX_FORWARDS, 200, "max-forwards", "Max-Forwards is 0")                                      \
+    X(PURGED, 200, "purged", "")                                                                   \
+    X(PURGE_FORBIDDEN, 403, "purge-forbidden",                                                     \
+      "this address may not purge here; routes[].cache.purge_from names those that may")           \
     X(OVERLOADED, 503, "overloaded", "out of memory")                                              \
     X(QUEUE_FULL, 503, "queue-full", "too many requests wait for this origin")                     \
     X(QUEUE_TIMEOUT, 503, "queue-timeout", "no connection to the origin became free in time")      \
@@ -89,6 +92,17 @@ const struct local_row *local_row(enum local local);
  * memory is out. */
 struct cache_object *local_object(unsigned status, const char *text, bool accept_json,
                                   int64_t wall_s);
+/* The same for what is said in JSON, with status 200. */
+struct cache_object *local_json(struct str body, int64_t wall_s);
+
+/* The key's text of a GET for the URL, by the rules of the route that it would take. False when it is
+ * not an absolute http or https URL, or does not fit: at most three bytes more than the URL. */
+bool purge_write_key(const struct conf *conf, struct str url, struct appender *out);
+/* PURGE for those whom the route names (purge.c). Whether Weir answers the request, and not the origin. */
+bool purge_is_meant(const struct request *request);
+/* Forgets what it asks for. The answer's object; NULL when memory is out, or *local is another
+ * answer. */
+struct cache_object *purge_answer(const struct request *request, enum local *local);
 
 /* ==== Sinks: where a response goes ==== */
 

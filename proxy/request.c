@@ -49,13 +49,13 @@ static bool accepts_json(const struct request *request)
     return accept && memmem(accept->value, accept->value_len, "json", 4) != NULL;
 }
 
-/* The answer is Weir's own. */
-static enum request_state answer(struct request *request, unsigned status, const char *detail,
-                                 const char *text)
+/* The answer is Weir's own. Takes the object; NULL: memory is out. */
+static enum request_state answer_object(struct request *request, struct cache_object *object,
+                                        const char *detail)
 {
     weir_assert(!request->head_sent);
     cache_object_release(&request->object);
-    request->object = local_object(status, text, accepts_json(request), worker_wall_s());
+    request->object = object;
     request->outcome = OUTCOME_LOCAL;
     request->detail = detail;
     request->stored = request->collapsed = false;
@@ -65,6 +65,13 @@ static enum request_state answer(struct request *request, unsigned status, const
         return REQUEST_FINISH;
     }
     return REQUEST_DELIVER;
+}
+
+static enum request_state answer(struct request *request, unsigned status, const char *detail,
+                                 const char *text)
+{
+    return answer_object(
+        request, local_object(status, text, accepts_json(request), worker_wall_s()), detail);
 }
 
 static enum request_state answer_local(struct request *request, enum local local)
@@ -161,6 +168,15 @@ static bool ends_here(const struct request *request)
     return f && str_to_u64(field_value(f), UINT32_MAX, &left) && left == 0;
 }
 
+static enum request_state purge(struct request *request)
+{
+    enum local local;
+    struct cache_object *object = purge_answer(request, &local);
+
+    return local == LOCAL_PURGED ? answer_object(request, object, local_row(local)->detail)
+                                 : answer_local(request, local);
+}
+
 /* A QUERY's content is part of its key, so it has to come first; the client that would wait for a
  * word of the origin's gets Weir's (RFC 9110 §10.1.1). What is announced as too large passes by. */
 static enum request_state begin_content(struct request *request)
@@ -212,6 +228,8 @@ static enum request_state begin_other(struct request *request)
     if (request->head->method == METHOD_QUERY)
         return begin_content(request);
     find_key_rules_of_get(request);
+    if (request->head->method == METHOD_OTHER && purge_is_meant(request))
+        return purge(request);
     return REQUEST_LOOKUP;
 }
 
@@ -450,7 +468,7 @@ static enum request_state lookup(struct request *request)
     case CACHE_JOIN:
         return join(request, &found);
     case CACHE_ALONE:
-        request->forward = "request";
+        request->forward = why_forwarded(&found);
         return fetch_alone(request);
     case CACHE_OUT_OF_MEMORY:
         return answer_local(request, LOCAL_OVERLOADED);

@@ -102,7 +102,8 @@ static void reply_index(struct admin *admin, struct evhttp_request *req)
         "GET  /stats              counters, as JSON\n"
         "GET  /metrics            the same and histograms, for Prometheus\n"
         "GET  /healthz, /readyz   200, or 503 while starting or draining\n"
-        "POST /purge?url=URL      forget one URL, every variant of it\n"
+        "POST /purge?url=URL      forget one URL, every variant of it; ?prefix=URL, ?tag=TAG,\n"
+        "                         ?all=1; with &soft=1 it stays, and is stale\n"
         "GET  /debug/pprof/       profiles of CPU and memory, for browsers and go tool pprof\n");
 }
 
@@ -344,6 +345,7 @@ struct admin *admin_open(struct weir *weir, const char **why)
     }
     set_limits(admin);
     admin->pprof = admin_pprof_new(weir);
+    admin->purger = admin_purger_new(admin);
     tell_bound(admin, &weir->admin_bound);
     if (weir->test_clock && !(admin->clock = admin_clock_new(weir))) {
         *why = "the test clock has no descriptor";
@@ -362,6 +364,7 @@ void admin_close(struct admin **admin)
     if (gone->http) /* the last turn of the loop in admin_pprof_free() serves no other requests */
         evhttp_set_gencb(gone->http, NULL, NULL);
     admin_clock_free(&gone->clock);
+    admin_purger_free(&gone->purger);
     admin_pprof_free(&gone->pprof);
     if (gone->resume)
         event_free(gone->resume);

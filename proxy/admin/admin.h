@@ -13,6 +13,7 @@
 
 struct admin_clock;
 struct admin_pprof;
+struct admin_purger;
 
 struct admin {
     unsigned magic;
@@ -22,6 +23,7 @@ struct admin {
     struct event *resume;            /* accepting goes on after a pause */
     struct admin_clock *clock;       /* owned; NULL without a test clock */
     struct admin_pprof *pprof;       /* owned */
+    struct admin_purger *purger;     /* owned */
     char bound_text[CONF_ADDRESS_TEXT];
 };
 
@@ -57,9 +59,27 @@ bool admin_peer_is_local(const struct sockaddr *peer);
  * is missing, repeated, empty or not alone. */
 char *admin_only_parameter(const char *query, const char *name, const char **why);
 
+/* What POST /purge asks for. */
+struct admin_purge_order {
+    enum admin_purge_what {
+        ADMIN_PURGE_URL,
+        ADMIN_PURGE_PREFIX,
+        ADMIN_PURGE_TAG,
+        ADMIN_PURGE_ALL
+    } what;
+    char *value; /* decoded; the caller frees it */
+    bool soft;
+};
+const char *admin_purge_word(enum admin_purge_what what);
+/* False with *why set (static text) when the query does not name one thing, and nothing else. */
+bool admin_purge_read(const char *query, struct admin_purge_order *out, const char **why);
+
 /* ---- endpoints ---- */
 
 void admin_metrics(struct admin *admin, struct evhttp_request *req);
+struct admin_purger *admin_purger_new(struct admin *admin);
+/* Those who wait are told that it has ended. */
+void admin_purger_free(struct admin_purger **purger);
 void admin_purge(struct admin *admin, struct evhttp_request *req);
 struct admin_clock *admin_clock_new(struct weir *weir);
 void admin_clock_free(struct admin_clock **clock);

@@ -112,3 +112,70 @@ char *admin_only_parameter(const char *query, const char *name, const char **why
     evhttp_clear_headers(&parameters);
     return value;
 }
+
+/* ---- what a purge names ---- */
+
+static const char *const purge_words[] = {[ADMIN_PURGE_URL] = "url",
+                                          [ADMIN_PURGE_PREFIX] = "prefix",
+                                          [ADMIN_PURGE_TAG] = "tag",
+                                          [ADMIN_PURGE_ALL] = "all"};
+
+const char *admin_purge_word(enum admin_purge_what what)
+{
+    return purge_words[what];
+}
+
+/* NULL: nothing is wrong with it. */
+static const char *read_purge_parameter(const char *name, const char *value,
+                                        struct admin_purge_order *out)
+{
+    if (*value == '\0')
+        return "a parameter is empty";
+    if (strcmp(name, "soft") == 0) {
+        out->soft = strcmp(value, "1") == 0;
+        return out->soft || strcmp(value, "0") == 0 ? NULL : "soft is neither 1 nor 0";
+    }
+    for (unsigned i = 0; i < weir_count(purge_words); i++) {
+        if (strcmp(name, purge_words[i]) != 0)
+            continue;
+        if (out->value)
+            return "more than one thing to purge is named";
+        if (i == ADMIN_PURGE_ALL && strcmp(value, "1") != 0)
+            return "all takes nothing but 1";
+        out->what = (enum admin_purge_what)i;
+        out->value = strdup(value);
+        return out->value ? NULL : "the query does not fit into memory";
+    }
+    return "there is no such parameter";
+}
+
+bool admin_purge_read(const char *query, struct admin_purge_order *out, const char **why)
+{
+    struct evkeyvalq parameters;
+    unsigned soft = 0;
+
+    *out = (struct admin_purge_order){.value = NULL};
+    *why = "nothing to purge is named";
+    if (!query || *query == '\0')
+        return false;
+    *why = "the query holds an encoded zero byte";
+    if (strstr(query, "%00"))
+        return false;
+    *why = "the query cannot be read";
+    if (evhttp_parse_query_str(query, &parameters) != 0)
+        return false;
+    *why = NULL;
+    for (const struct evkeyval *p = parameters.tqh_first; p && !*why; p = p->next.tqe_next) {
+        *why = read_purge_parameter(p->key, p->value, out);
+        if (!*why && strcmp(p->key, "soft") == 0 && ++soft > 1)
+            *why = "soft is given twice";
+    }
+    evhttp_clear_headers(&parameters);
+    if (!*why && !out->value)
+        *why = "nothing to purge is named";
+    if (!*why)
+        return true;
+    free(out->value);
+    out->value = NULL;
+    return false;
+}

@@ -11,6 +11,7 @@ import hit_ratio
 import idle
 import object_memory
 import post_race
+import purge
 import reuse
 import storm
 import threads
@@ -148,7 +149,7 @@ def single_goal_rows(singles):
                      f"{found['lost']}, {found['doubled']}",
                      judged(not found["lost"] and not found["doubled"])))
     for name, module in (("hitratio", hit_ratio), ("storm", storm), ("object_memory", object_memory),
-                         ("churn", churn), ("threads", threads)):
+                         ("churn", churn), ("purge", purge), ("threads", threads)):
         found = singles.get(name)
         if found:
             rows += [(*row, judged(good)) for *row, good in module.goals(found)]
@@ -169,6 +170,7 @@ def singles_list(results):
                "callgrind": ("Instructions in user space (callgrind)", callgrind),
                "storm": ("A storm of clients at one key", storm),
                "object_memory": ("Memory of a small object", object_memory), "churn": ("Churn", churn),
+               "purge": ("A purge beside hits", purge),
                "threads": ("A second thread", threads)}
     out = []
     for name, (title, module) in modules.items():

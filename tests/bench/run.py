@@ -4,7 +4,7 @@
 Workloads: hit and miss (1 KiB, 64 keep-alive connections), big (1 MiB hits, 8 connections), huge (64 MiB hits), rate (the
 latency of hits that are due at fixed times, 10,000 a second). Then the single figures: allocations per hit, memory of idle
 connections, connection reuse, the POST race, instructions per request, hit ratios, a storm at one key, memory
-of an object and after churn, a second thread. Raw results go to --json, the page to --docs.
+of an object and after churn, a purge beside hits, a second thread. Raw results go to --json, the page to --docs.
 """
 import argparse
 import contextlib
@@ -24,6 +24,7 @@ import hit_ratio
 import idle
 import object_memory
 import post_race
+import purge
 import report
 import reuse
 import storm
@@ -46,7 +47,7 @@ WORKLOADS = {
 }
 SINGLES = {"allocs": allocs, "idle": idle, "reuse": reuse, "post": post_race, "callgrind": callgrind,
            "hitratio": hit_ratio, "storm": storm, "object_memory": object_memory, "churn": churn,
-           "threads": threads}
+           "purge": purge, "threads": threads}
 WARM_S = 0.7
 DISTURBED = 0.1  # of either core used by programs that are none of ours
 

@@ -22,6 +22,7 @@
     X(cache_control)                                                                               \
     X(structured)                                                                                  \
     X(vary)                                                                                        \
+    X(tags)                                                                                        \
     X(key)                                                                                         \
     X(cookies)                                                                                     \
     X(conditions)                                                                                  \

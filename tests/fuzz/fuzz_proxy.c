@@ -374,10 +374,12 @@ static char *text_of(struct str s)
 static void check_purge(const char *query)
 {
     static struct cache *cache;
+    struct admin_purge_order order;
     const char *why = NULL;
-    char *url = admin_only_parameter(query, "url", &why);
-    weir_assert((url == NULL) == (why != NULL));
-    if (url == NULL)
+    bool good = admin_purge_read(query, &order, &why);
+    char *url = order.value;
+    weir_assert(good == (why == NULL) && good == (url != NULL));
+    if (!good)
         return;
     weir_assert(*url != '\0' && strlen(url) <= strlen(query));
     if (cache == NULL)

@@ -74,6 +74,7 @@ TARGETED = (("weir-cache-control", structured_directives), ("cdn-cache-control",
             ("surrogate-control", surrogate_directives))
 FOR_WEIR = ("weir-cache-control", "surrogate-control")
 STALE_MOST_S = 16777215
+KEEP_MOST_MINUTES = 65535
 RANGES_MOST = 16                                        # RFC 9110 §17.15: some bound
 STRONG_DATE_S = 60                                      # RFC 9110 §8.8.2.2
 VARIANTS_ASKED = 8
@@ -83,7 +84,7 @@ INFINITE = float("inf")
 # ---- messages ----
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Request(Message):
     method: str = "GET"
     url: str = "/"
@@ -98,7 +99,7 @@ class Request(Message):
         return Request(self.fields, "QUERY" if self.method == "QUERY" else "GET", self.url, self.content)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Reply(Message):
     """What the origin answers; the body is there for HEAD too, where it is not sent."""
     status: int = 200
@@ -114,7 +115,7 @@ class Asked:
     if_modified_since: str
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Answer(Message):
     status: int = 0
     body: bytes = b""
@@ -148,12 +149,17 @@ class Stored(Message):
         return any(name in self.control for name in FORBID_STALE)
 
 
+def is_set(control, name):
+    """What permits something does so as itself only, without a value."""
+    return name in control and not any(control[name])
+
+
 class Cache:
     def __init__(self, options, now_s):
         self.options = options
         self.now_s = now_s
         self.stored = []            # of each key the most recent first
-        self.rests_s = {}           # by key: no refresh before
+        self.rests_s = {}           # by key: no refresh until then
         self.counters = collections.Counter()
 
     # -- time --
@@ -167,6 +173,10 @@ class Cache:
     def age(self, one):
         return max(0, self.now_s - one.born_s)
 
+    def ttl(self, one):
+        """RFC 9211 §2.4."""
+        return one.lifetime_s - min(self.age(one), AGE_MOST_S)
+
     def is_fresh(self, one):
         """§4.2."""
         if self.options["fresh_at_its_lifetime"]:
@@ -179,8 +189,10 @@ class Cache:
     def is_useless(self, one):
         if self.is_fresh(one) or self.is_within(one, max(one.while_revalidate_s, one.if_error_s)):
             return False
-        kept_from_s = max(one.born_s + one.lifetime_s, one.arrived_s)
-        return not one.can_be_asked_about() or self.now_s >= kept_from_s + self.options["keep_s"]
+        # From the end of its lifetime on, or from its arrival; begun minutes count, and not more than 45 days.
+        ended_s = one.born_s + one.lifetime_s
+        keep_s = max(0, one.arrived_s - ended_s) + self.options["keep_s"]
+        return not one.can_be_asked_about() or self.now_s >= ended_s + min(-(-keep_s // 60), KEEP_MOST_MINUTES) * 60
 
     # -- what a response says --
 
@@ -225,7 +237,7 @@ class Cache:
 
     def may_be_guessed(self, reply, control):
         """§4.2.2: statuses by definition, others when they are marked."""
-        return reply.status in HEURISTIC or (control.get("public") == [None] and self.options["public_is_guessed"])
+        return reply.status in HEURISTIC or (is_set(control, "public") and self.options["public_is_guessed"])
 
     def age_on_arrival(self, reply):
         """§4.2.3; the origin answers at once."""
@@ -261,7 +273,7 @@ class Cache:
 
     def why_not_stored(self, request, reply, one, explicit, says):
         control = one.control
-        understood = control.get("must-understand") == [None] and self.options["must_understand_heeded"]
+        understood = is_set(control, "must-understand") and self.options["must_understand_heeded"]
         authorized = bool(request.all("authorization"))
         names = members(reply.all("vary"))
         if request.method not in ("GET", "QUERY"):
@@ -306,7 +318,7 @@ class Cache:
         if not self.options["authorization_guarded"]:
             return True
         shared = [seconds(value) for value in control.get("s-maxage", [None])]
-        return control.get("public") == [None] or "must-revalidate" in control or None not in shared
+        return is_set(control, "public") or "must-revalidate" in control or None not in shared
 
     # -- which stored response answers a request --
 
@@ -353,11 +365,15 @@ class Cache:
         if self.is_fresh(one):
             return "", ""
         forbidden = one.forbids_stale() and self.options["must_revalidate_forbids_stale"]
-        if forbidden or (asks["max-stale"] is not None and -left_s > asks["max-stale"]):
+        if forbidden or (asks["max-stale"] is not None and (-left_s > asks["max-stale"] or asks["max-stale"] == 0)):
             return "stale", ""
-        if self.is_within(one, one.while_revalidate_s) and asks["max-age"] == INFINITE:
+        if self.is_within(one, one.while_revalidate_s) and not self.wants_fresh(asks):
             return "", "stale-while-revalidate"
-        return ("", "max-stale") if asks["max-stale"] is not None else ("stale", "")
+        return ("stale", "") if asks["max-stale"] is None else ("", "max-stale")
+
+    @staticmethod
+    def wants_fresh(asks):
+        return asks["max-age"] < INFINITE or asks["min-fresh"] is not None
 
     def request_directives(self, request):
         """§5.2.1; what is malformed or repeated is read as what asks for more."""
@@ -367,15 +383,15 @@ class Cache:
 
         def least(name, without=0):
             values = [without if value is None else -1 if seconds(value) is None else seconds(value) for value in control[name]]
-            return None if min(values) < 0 else min(values)
+            return max(0, min(values))
         fresh = [seconds(value) for value in control.get("min-fresh", [])]
         pragma = "no-cache" in (directives(request.all("pragma")) or {}) and not request.all("cache-control")
         return {
             "no-cache": "no-cache" in control or (pragma and self.options["pragma_heeded"]),
-            "max-age": (least("max-age") or 0) if "max-age" in control else INFINITE,
+            "max-age": least("max-age") if "max-age" in control else INFINITE,
             "min-fresh": None if not fresh or not self.options["min_fresh_heeded"] else INFINITE if None in fresh else max(fresh),
             "max-stale": least("max-stale", INFINITE) if "max-stale" in control and self.options["max_stale_heeded"] else None,
-            "if-error": (least("stale-if-error") or 0) if "stale-if-error" in control and self.options["if_error"] else 0,
+            "if-error": least("stale-if-error") if "stale-if-error" in control and self.options["if_error"] else 0,
             "only-if-cached": "only-if-cached" in control,
         }
 
@@ -402,7 +418,7 @@ class Cache:
 
     def hit(self, request, ask, one, detail):
         self.counters["stale" if detail else "hits"] += 1
-        status = {"hit": True, "ttl": one.lifetime_s - self.age(one)}
+        status = {"hit": True, "ttl": self.ttl(one)}
         if detail:
             status["detail"] = detail
         answer = self.from_stored(one, request, status, self.age(one))
@@ -492,7 +508,7 @@ class Cache:
             stand_in = self.select(request)
             if stand_in and self.may_stand_in(stand_in, request):
                 self.counters["stale"] += 1
-                status["ttl"] = stand_in.lifetime_s - self.age(stand_in)
+                status["ttl"] = self.ttl(stand_in)
                 status["detail"] = "stale-if-error" if reply else "origin-malformed"
                 if reply:
                     status["fwd-status"] = reply.status
@@ -503,7 +519,7 @@ class Cache:
         if request.method == "HEAD" and reply.status == 200 and self.options["head_updates"]:
             self.take_head(request, reply)
         reason, new, _ = self.judge(request, reply)
-        if reason == "" and reply.status in ERRORS and one and self.outlives_error(one):
+        if reply.status in ERRORS and one and not asks_alone and self.outlives_error(one):
             reason = "stale-if-error"
         if reason == "":
             status["stored"] = True
@@ -520,14 +536,17 @@ class Cache:
         asks = self.request_directives(request)
         if request.all("authorization") and not self.may_be_shared(one.control):
             return False
-        if "no-cache" in one.control or asks["no-cache"] or one.status >= 400 or self.age(one) > asks["max-age"]:
+        if "no-cache" in one.control or asks["no-cache"] or one.status >= 400 or self.is_fresh(one):
+            return False
+        if self.age(one) > asks["max-age"] or asks["min-fresh"] is not None:
             return False
         if one.forbids_stale() and self.options["must_revalidate_forbids_stale"]:
             return False
         return self.is_within(one, max(one.if_error_s, asks["if-error"]))
 
     def outlives_error(self, one):
-        return one.status < 400 and self.is_within(one, one.if_error_s) and "no-cache" not in one.control
+        """What may still be delivered is not given up for an error (§4.3.3)."""
+        return self.is_within(one, max(one.while_revalidate_s, one.if_error_s))
 
     def with_date(self, reply):
         """RFC 9110 §6.6.1: a recipient with a clock adds the Date that is missing."""
@@ -547,7 +566,7 @@ class Cache:
     # -- behind the client's back: RFC 5861 §3 --
 
     def refresh(self, request, ask, one):
-        if self.now_s < self.rests_s.get(request.key, 0):
+        if self.now_s <= self.rests_s.get(request.key, 0):
             return
         self.counters["refreshes"] += 1
         reply, about = self.ask_about(request, ask, one, [])
@@ -571,12 +590,16 @@ class Cache:
         if not self.options["other_not_modified_is_refused"]:
             return True
         etag, modified = reply.first("etag"), reply.first("last-modified")
-        names = {name.lower() for name in members(reply.all("vary"))}
-        if not names <= {name for name, _ in one.vary}:
+        if self.varies_more(one, reply):
             return False
         if etag is not None:
             return weakly_equal(etag, one.first("etag"))
-        return modified is None or modified == one.first("last-modified")
+        return modified is None or one.first("last-modified") in (None, modified)
+
+    @staticmethod
+    def varies_more(one, reply):
+        """Its Vary names a field that the stored one's does not: it cannot be about that."""
+        return not {name.lower() for name in members(reply.all("vary"))} <= {name for name, _ in one.vary}
 
     def take_not_modified(self, request, one, reply, copy=False):
         """§4.3.4; `copy`: it was not selected, and is stored once more for what this request selects."""
@@ -589,6 +612,7 @@ class Cache:
             second = dataclasses.replace(one)
             second.vary = self.selecting(request, members(one.all("vary")))
             self.stored.append(second)
+            self.counters["stored"] += 1
             self.update(request, second, reply)
             self.update(request, one, reply)
             return second
@@ -619,11 +643,13 @@ class Cache:
             if request.all("authorization") and not self.may_be_shared(one.control):
                 continue
             same = all(one.first(name) == value for name, value in told.items()) and len(one.body) == len(reply.body)
-            if same and one.status == 200:
+            if same and one.status == 200 and not self.varies_more(one, reply):
                 self.update(request, one, reply)
             else:
                 self.make_stale(one)
                 one.while_revalidate_s = 0
+                self.stored.remove(one)
+                self.put_in_order(one)
 
     # -- answers --
 

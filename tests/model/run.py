@@ -142,10 +142,9 @@ class Bench:
                     self.origin.serve(one, reply_to)
         return True
 
-    def settle(self, reply_to, condition):
-        """What is done behind the client's back: the origin is asked, and then nothing is under way any more."""
-        if self.wait(reply_to, condition, 0.5 * weirtest.SLOW):
-            weirtest.wait_for("nothing under way", lambda: self.read_stats()["fills"] == 0)
+    def settle(self):
+        """What has been answered may not be stored yet: until nothing is under way any more."""
+        weirtest.wait_for("nothing under way", lambda: self.read_stats()["fills"] == 0)
 
     def end(self):
         self.admin.close()
@@ -212,7 +211,8 @@ class Run:
         expected = self.cache.exchange(request, ask)
         response = self.bench.fetch(request, self.host, reply_to)
         if self.cache.counters["refreshes"] > refreshes:
-            self.bench.settle(reply_to, lambda: len(asks) >= len(expected_asks))
+            self.bench.wait(reply_to, lambda: len(asks) >= len(expected_asks), 0.5 * weirtest.SLOW)
+            self.bench.settle()
         compare("asked of the origin", expected_asks, asks)
         compare("Cache-Status", expected.cache_status, response.cache_status())
         compare("status", expected.status, response.status)
@@ -241,6 +241,8 @@ class Run:
         trouble = None
         for step in sequence:
             try:
+                if step["do"] != "request":
+                    self.bench.settle()
                 if step["do"] == "clock":
                     self.bench.advance(step["seconds"])
                     self.cache.advance(step["seconds"])
@@ -254,11 +256,21 @@ class Run:
         if trouble:
             self.purge_all()
             raise Difference(trouble)
+        self.bench.settle()
         for url in stepping.URLS:
             self.purge("url", url, False)
-        after = self.bench.counters()
-        compare("counters", {name: self.cache.counters[name] for name in COUNTERS},
-                {name: after[name] - before[name] for name in COUNTERS})
+        compare("counters", *self.count(before))
+
+    def count(self, before):
+        """(what the model has counted, what Weir has): that comes a moment after the answer."""
+        expected = {name: self.cache.counters[name] for name in COUNTERS}
+        deadline = time.monotonic() + weirtest.SLOW
+        while True:
+            after = self.bench.counters()
+            seen = {name: after[name] - before[name] for name in COUNTERS}
+            if seen == expected or time.monotonic() > deadline:
+                return expected, seen
+            time.sleep(weirtest.POLL_S)
 
 
 # ---- shrinking ----

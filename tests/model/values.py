@@ -19,7 +19,7 @@ DATES = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:
 EPOCH = datetime.datetime(1970, 1, 1)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Message:
     fields: list = dataclasses.field(default_factory=list)
 

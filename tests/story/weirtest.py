@@ -1022,9 +1022,11 @@ class Weir:
         """Requests refused for their form, all reasons together."""
         return sum(self.stats()["requests"]["rejected"].values())
 
-    def purge(self, url):
-        quoted = "".join(c if c.isalnum() or c in "-._~" else f"%{ord(c):02X}" for c in url)
-        response = self.admin("POST", f"/purge?url={quoted}")
+    def purge(self, url=None, soft=False, **what):
+        """By url, or by prefix=, tag= or all="1"; how many that were."""
+        (name, value), = what.items() or [("url", url)]
+        quoted = "".join(c if c.isalnum() or c in "-._~" else f"%{ord(c):02X}" for c in value)
+        response = self.admin("POST", f"/purge?{name}={quoted}" + ("&soft=1" if soft else ""))
         assert response.status == 200, response
         return json.loads(response.body)["purged"]
 

@@ -77,47 +77,6 @@ static void test_url_as_users_write_it(void **state)
     assert_false(cache_key_from_url(STR("http://example.com/"), &out));
 }
 
-static void check_resolved(const char *reference, const char *expected)
-{
-    char bytes[128];
-    struct appender out = appender_on(bytes, sizeof(bytes));
-    bool good = cache_url_resolve(STR("http://h.example:81/d/p?q=1"), str_from(reference), &out);
-    if (good != (expected != NULL))
-        fail_msg("'%s': %s", reference, good ? "accepted" : "refused");
-    if (good && !str_equal(str_of(out.ptr, out.len), str_from(expected)))
-        fail_msg("'%s': '%.*s' is not '%s'", reference, (int)out.len, out.ptr, expected);
-}
-
-static void test_references_rfc3986_5_2(void **state)
-{
-    (void)state;
-    check_resolved("https://other/x?y#z", "https://other/x?y");
-    check_resolved("//other/x", "http://other/x");
-    check_resolved("/x?y", "http://h.example:81/x?y");
-    check_resolved("/x/../y", "http://h.example:81/x/../y"); /* as sent, as a target is */
-    check_resolved("/", "http://h.example:81/");
-    check_resolved("x", "http://h.example:81/d/x");
-    check_resolved("x/y?z=/../", "http://h.example:81/d/x/y?z=/../");
-    check_resolved("?z", "http://h.example:81/d/p?z");
-    check_resolved("?", "http://h.example:81/d/p?");
-    check_resolved("", "http://h.example:81/d/p?q=1");
-    check_resolved("#z", "http://h.example:81/d/p?q=1");
-    check_resolved("x?a:b", "http://h.example:81/d/x?a:b");
-    check_resolved("x/a:b", "http://h.example:81/d/x/a:b");
-    check_resolved("mailto:x", "mailto:x"); /* which is no URL of a key */
-    check_resolved("...", "http://h.example:81/d/...");
-    check_resolved(".", NULL);
-    check_resolved("..", NULL);
-    check_resolved("./x", NULL);
-    check_resolved("x/../y", NULL);
-    check_resolved("..?x", NULL);
-    check_resolved("x y", NULL);
-    check_resolved("/x\n", NULL);
-    char small[8];
-    struct appender out = appender_on(small, sizeof(small));
-    assert_false(cache_url_resolve(STR("http://h/"), STR("/x"), &out));
-}
-
 static void test_hash_is_the_caches_own(void **state)
 {
     (void)state;
@@ -137,7 +96,6 @@ int main(void)
         cmocka_unit_test(test_write_normalises_the_host_only),
         cmocka_unit_test(test_write_that_does_not_fit),
         cmocka_unit_test(test_url_as_users_write_it),
-        cmocka_unit_test(test_references_rfc3986_5_2),
         cmocka_unit_test(test_hash_is_the_caches_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,6 +90,7 @@ static void test_request_numbers_1_2_2(void **state)
         {"max-stale empty", CC "max-stale=", {NONE, NONE, 0}},
         {"max-stale with a space", CC "max-stale 5", {NONE, NONE, 0}},
         {"max-age twice: the less", CC "max-age=9, max-age=4\n" CC "max-age=6", {4, NONE, NONE}},
+        {"min-fresh of 0 asks for nothing", CC "min-fresh=0", {NONE, 0, NONE}},
         {"min-fresh twice: the more", CC "min-fresh=9, min-fresh=4", {NONE, 9, NONE}},
         {"max-stale twice: the less", CC "max-stale, max-stale=4", {NONE, NONE, 4}},
         {"max-stale twice, the other way", CC "max-stale=4, max-stale", {NONE, NONE, 4}},

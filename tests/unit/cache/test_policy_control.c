@@ -243,6 +243,54 @@ static void test_stale_times(void **state)
     no_row_failed();
 }
 
+/* What is said to be 0, or is no number, is said all the same: the route's own time does not apply. */
+static void test_stale_times_before_the_routes(void **state)
+{
+    (void)state;
+    static const struct conf_route_cache route = {GUESSING, .stale_while_revalidate_s = 20,
+                                                  .stale_if_error_s = 30};
+    static const struct {
+        const char *head;
+        uint32_t while_s, error_s;
+    } rows[] = {
+        {CC "max-age=60", 20, 30},
+        {CC "max-age=60, must-understand", 20, 30},
+        {CC "max-age=60, stale-while-revalidate=0", 0, 30},
+        {CC "max-age=60, stale-if-error=0", 20, 0},
+        {CC "max-age=60, stale-if-error=x", 20, 0},
+        {CDN "max-age=60", 20, 30},
+        {CDN "max-age=60, stale-while-revalidate=0", 0, 30},
+        {CDN "max-age=60\n" CC "stale-while-revalidate=0", 20, 30},
+        {SURROGATE "max-age=60", 20, 30},
+        {SURROGATE "max-age=60+0", 0, 0},
+    };
+    for (size_t i = 0; i < weir_count(rows); i++) {
+        struct row row = {.head = rows[i].head, .route = &route};
+        struct cache_meta meta;
+        judge(&row, &meta);
+        expect_row(rows[i].head, meta.stale_while_revalidate_s, rows[i].while_s);
+        expect_row(rows[i].head, meta.stale_if_error_s, rows[i].error_s);
+    }
+    no_row_failed();
+}
+
+/* Nor after a 304 that leaves standing what was said. */
+static void test_stale_times_stay_3_2(void **state)
+{
+    (void)state;
+    static const struct conf_route_cache route = {GUESSING, .stale_while_revalidate_s = 20,
+                                                  .stale_if_error_s = 30};
+    struct row row = {.head = WEIR "max-age=60, stale-while-revalidate=0, stale-if-error=0",
+                      .route = &route};
+    struct cache_meta stored, meta;
+    assert_int_equal(judge(&row, &stored), POLICY_STORE);
+    row.head = CC "stale-while-revalidate=7";
+    row.stored = &stored;
+    assert_int_equal(judge(&row, &meta), POLICY_STORE);
+    assert_int_equal(meta.stale_while_revalidate_s, 0);
+    assert_int_equal(meta.stale_if_error_s, 0);
+}
+
 /* ---- 304s ---- */
 
 /* What a field decided that is not kept stays decided until a 304 brings that field anew. */
@@ -302,10 +350,16 @@ static void test_not_modified_3_2(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_target_list_2_2), cmocka_unit_test(test_the_rest_is_ignored_2_2),
-        cmocka_unit_test(test_directives_2_2),  cmocka_unit_test(test_types_2_1),
-        cmocka_unit_test(test_repetition),      cmocka_unit_test(test_surrogate_control),
-        cmocka_unit_test(test_stale_times),     cmocka_unit_test(test_not_modified_3_2),
+        cmocka_unit_test(test_target_list_2_2),
+        cmocka_unit_test(test_the_rest_is_ignored_2_2),
+        cmocka_unit_test(test_directives_2_2),
+        cmocka_unit_test(test_types_2_1),
+        cmocka_unit_test(test_repetition),
+        cmocka_unit_test(test_surrogate_control),
+        cmocka_unit_test(test_stale_times),
+        cmocka_unit_test(test_stale_times_before_the_routes),
+        cmocka_unit_test(test_stale_times_stay_3_2),
+        cmocka_unit_test(test_not_modified_3_2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,6 +100,8 @@ static void test_must_understand_5_2_2_3(void **state)
          .status = 299},
         {"unknown status, no no-store", CC "must-understand, max-age=60", POLICY_STATUS,
          .status = 599},
+        {"proxy-revalidate is another word", CC "proxy-revalidate, max-age=60", POLICY_STORE, 60,
+         CACHE_MUST_REVALIDATE, .status = 599},
         {"unknown status without", CC "max-age=60", POLICY_STORE, 60, .status = 599},
         {"private stays", CC "must-understand, no-store, private, max-age=60", POLICY_PRIVATE},
         {"malformed, no-store holds", CC "must-understand=;, no-store, max-age=60",

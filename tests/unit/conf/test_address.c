@@ -189,12 +189,93 @@ static void test_bad_servers(void **state)
     assert_string_equal(why, "has a path, and paths are sent as the client wrote them; remove it");
 }
 
+static bool network_has(const char *network, int family, const char *address)
+{
+    struct conf_network parsed;
+    const char *why;
+    if (!address_parse_network(&arena, str_from(network), &parsed, &why))
+        fail_msg("\"%s\" %s", network, why);
+    assert_string_equal(parsed.text, network);
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    assert_int_equal(inet_pton(family, address,
+                               family == AF_INET ? (void *)&v4.sin_addr : (void *)&v6.sin6_addr),
+                     1);
+    return conf_network_contains(
+        &parsed, 1, family == AF_INET ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6);
+}
+
+static void test_networks(void **state)
+{
+    static const struct {
+        const char *network, *in, *out;
+        int family;
+    } rows[] = {
+        {"10.0.0.0/8", "10.255.255.255", "11.0.0.0", AF_INET},
+        {"10.0.0.0/8", "10.0.0.0", "9.255.255.255", AF_INET},
+        {"192.0.2.128/25", "192.0.2.128", "192.0.2.127", AF_INET},
+        {"192.0.2.4/30", "192.0.2.7", "192.0.2.8", AF_INET},
+        {"192.0.2.7", "192.0.2.7", "192.0.2.6", AF_INET},
+        {"192.0.2.7/32", "192.0.2.7", "192.0.2.8", AF_INET},
+        {"10.0.0.0/8", "::ffff:10.1.2.3", "::10.1.2.3", AF_INET6},
+        {"::1", "::1", "::2", AF_INET6},
+        {"2001:db8::/33", "2001:db8:7fff::1", "2001:db8:8000::", AF_INET6},
+        {"2001:db8::/32", "2001:db8:ffff::", "2001:db9::", AF_INET6},
+    };
+    (void)state;
+    for (size_t i = 0; i < weir_count(rows); i++) {
+        assert_true(network_has(rows[i].network, rows[i].family, rows[i].in));
+        assert_false(network_has(rows[i].network, rows[i].family, rows[i].out));
+    }
+    assert_true(network_has("0.0.0.0/0", AF_INET, "255.1.2.3"));
+    assert_false(network_has("0.0.0.0/0", AF_INET6, "::1"));
+    assert_true(network_has("::/0", AF_INET6, "ffff::"));
+    assert_false(network_has("::/0", AF_INET, "1.2.3.4"));
+    struct sockaddr local = {.sa_family = AF_UNIX};
+    assert_false(conf_network_contains(NULL, 0, &local));
+}
+
+static void test_bad_networks(void **state)
+{
+#define NO_NETWORK                                                                                 \
+    "is neither an address nor a network; write 10.0.0.0/8, 192.0.2.7, \"::1\" or "                \
+    "\"2001:db8::/32\""
+#define NOT_FIRST                                                                                  \
+    "names one address in the network, and not the network; write its first address, such as "     \
+    "10.0.0.0/8, or leave the length out"
+    static const struct {
+        const char *text, *why;
+    } rows[] = {
+        {"localhost", NO_NETWORK},
+        {"/8", NO_NETWORK},
+        {"10.0.0/8", NO_NETWORK},
+        {"10.0.0.256", NO_NETWORK},
+        {"[::1]", NO_NETWORK},
+        {"10.0.0.1:80", NO_NETWORK},
+        {"10.0.0.0/33", "has no length that works here; write 0 to 32 behind the slash"},
+        {"10.0.0.0/", "has no length that works here; write 0 to 32 behind the slash"},
+        {"10.0.0.0/-1", "has no length that works here; write 0 to 32 behind the slash"},
+        {"::/129", "has no length that works here; write 0 to 128 behind the slash"},
+        {"10.0.0.1/8", NOT_FIRST},
+        {"192.0.2.1/31", NOT_FIRST},
+        {"2001:db8::1/127", NOT_FIRST},
+    };
+    (void)state;
+    for (size_t i = 0; i < weir_count(rows); i++) {
+        struct conf_network network;
+        const char *why = NULL;
+        assert_false(address_parse_network(&arena, str_from(rows[i].text), &network, &why));
+        assert_string_equal(why, rows[i].why);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),    cmocka_unit_test(test_sockets),
-        cmocka_unit_test(test_bad),     cmocka_unit_test(test_loopback),
-        cmocka_unit_test(test_servers), cmocka_unit_test(test_bad_servers),
+        cmocka_unit_test(test_good),     cmocka_unit_test(test_sockets),
+        cmocka_unit_test(test_bad),      cmocka_unit_test(test_loopback),
+        cmocka_unit_test(test_servers),  cmocka_unit_test(test_bad_servers),
+        cmocka_unit_test(test_networks), cmocka_unit_test(test_bad_networks),
     };
     return cmocka_run_group_tests(tests, make_arena, free_arena);
 }

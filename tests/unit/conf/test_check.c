@@ -15,7 +15,7 @@
 #define SIZE_ADVICE "; write a size such as 64KiB, 512MiB or 2GiB\n"
 #define CACHE_KEYS                                                                                 \
     "; the keys here are enabled, ttl, negative_ttl, status_ttl, ttl_min, ttl_max, "               \
-    "heuristic_percent, heuristic_max, override, set_cookie, hit_for_miss, key, bypass, "          \
+    "heuristic_percent, heuristic_max, override, set_cookie, hit_for_miss, purge_from, key, bypass, "          \
     "query_body, stale_while_revalidate, stale_if_error, keep\n"
 
 static void test_unknown_keys(void **state)
@@ -89,6 +89,12 @@ static void test_values(void **state)
                   "1:25: min_send_rate: \"1024\" has no unit" SIZE_ADVICE
                   "3:56: hit_for_miss: \"10\" has no unit" TIME_ADVICE
                   "4:46: hit_for_miss: \"366d\" is out of range; write 0s to 365d\n");
+    expect_errors("upstreams: {a: {servers: [\"http://h:1\"]}}\n"
+                  "routes: [{path: /a, upstream: a, cache: {purge_from: 10.0.0.0/8}},\n"
+                  "         {upstream: a, cache: {purge_from: [10.0.0.0/8, 10.0.0.0/33]}}]\n",
+                  "2:54: purge_from takes a list; write purge_from: [\"10.0.0.0/8\", \"::1\"]\n"
+                  "3:57: purge_from: \"10.0.0.0/33\" has no length that works here; write 0 to 32 "
+                  "behind the slash\n");
     expect_errors("limits: {min_send_rate: 2GiB}\n" SMALLEST,
                   "1:25: min_send_rate: \"2GiB\" is out of range; write 0B to 1GiB\n");
     expect_errors("access_log: {format: jsn, path: ''}\nerror_log: {level: loud}\n" SMALLEST,

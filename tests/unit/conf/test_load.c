@@ -56,6 +56,7 @@ static void test_defaults(void **state)
     assert_int_equal(route->cache.stale_if_error_s, 0);
     assert_int_equal(route->cache.keep_s, 86400);
     assert_int_equal(route->cache.hit_for_miss_ms, 10000);
+    assert_int_equal(route->cache.purge_from_count, 0);
     assert_int_equal(conf->limits.header_size, 32768);
     assert_int_equal(conf->limits.headers, 100);
     assert_int_equal(conf->limits.body_size, 1 << 30);
@@ -89,6 +90,7 @@ static void test_everything(void **state)
         "    upstream: b\n"
         "    strip_prefix: true\n"
         "    cache: {enabled: false, ttl: 5m, negative_ttl: \"1s\", hit_for_miss: 250ms,\n"
+        "      purge_from: [10.0.0.0/8, \"::1\"],\n"
         "      stale_while_revalidate: 30s, stale_if_error: 194d, keep: 45d}\n"
         "  - {host: A.b, upstream: a, cache: {enabled: \"true\", hit_for_miss: 0}}\n"
         "upstreams:\n"
@@ -131,6 +133,8 @@ static void test_everything(void **state)
     assert_int_equal(route->cache.stale_if_error_s, 194 * 86400);
     assert_int_equal(route->cache.keep_s, 45 * 86400);
     assert_int_equal(route->cache.hit_for_miss_ms, 250);
+    assert_int_equal(route->cache.purge_from_count, 2);
+    assert_string_equal(route->cache.purge_from[1].text, "::1");
     assert_int_equal(conf->routes[1].index, 1);
     assert_true(conf->routes[1].cache.enabled);
     assert_int_equal(conf->routes[1].cache.hit_for_miss_ms, 0);

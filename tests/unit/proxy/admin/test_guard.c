@@ -125,6 +125,53 @@ static void test_the_only_parameter(void **state)
     }
 }
 
+static void test_what_a_purge_names(void **state)
+{
+    static const struct {
+        const char *query, *value;
+        enum admin_purge_what what;
+        bool soft;
+    } good[] = {
+        {"url=http%3A%2F%2Fx%2F%3Fa%3D1%26b%3D%2B", "http://x/?a=1&b=+", ADMIN_PURGE_URL, false},
+        {"soft=1&prefix=http://x/", "http://x/", ADMIN_PURGE_PREFIX, true},
+        {"tag=a+b&soft=0", "a b", ADMIN_PURGE_TAG, false},
+        {"all=1&soft=1", "1", ADMIN_PURGE_ALL, true},
+    };
+    static const struct {
+        const char *query, *why;
+    } bad[] = {{NULL, "nothing to purge is named"},
+               {"", "nothing to purge is named"},
+               {"soft=1", "nothing to purge is named"},
+               {"x=1", "there is no such parameter"},
+               {"url=http://x/?a=1&b=2", "there is no such parameter"},
+               {"URL=http://x/", "there is no such parameter"},
+               {"url=", "a parameter is empty"},
+               {"url=a&url=b", "more than one thing to purge is named"},
+               {"url=a&all=1", "more than one thing to purge is named"},
+               {"all=2", "all takes nothing but 1"},
+               {"all=true", "all takes nothing but 1"},
+               {"tag=a&soft=2", "soft is neither 1 nor 0"},
+               {"tag=a&soft=1&soft=0", "soft is given twice"},
+               {"url", "the query cannot be read"},
+               {"url=http://x/%00y", "the query holds an encoded zero byte"}};
+    struct admin_purge_order order;
+    const char *why;
+
+    (void)state;
+    for (size_t i = 0; i < weir_count(good); i++) {
+        assert_true(admin_purge_read(good[i].query, &order, &why));
+        assert_string_equal(order.value, good[i].value);
+        assert_int_equal(order.what, good[i].what);
+        assert_int_equal(order.soft, good[i].soft);
+        free(order.value);
+    }
+    for (size_t i = 0; i < weir_count(bad); i++) {
+        assert_false(admin_purge_read(bad[i].query, &order, &why));
+        assert_string_equal(why, bad[i].why);
+        assert_null(order.value);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +180,7 @@ int main(void)
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_peers),
         cmocka_unit_test(test_the_only_parameter),
+        cmocka_unit_test(test_what_a_purge_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

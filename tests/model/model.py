@@ -205,6 +205,11 @@ class Cache:
         control = directives(reply.all("cache-control"))
         return {"malformed": [None]} if control is None else control, True
 
+    def deciding(self, reply):
+        """The name of the targeted field that decides, or None."""
+        targeted = TARGETED if self.options["targeted_first"] else ()
+        return next((name for name, parse in targeted if parse(reply.all(name))), None)
+
     def explicit_lifetime(self, control, reply, expires_count):
         """§4.2.1: s-maxage, max-age, Expires; None where there is none of them."""
         for name in ("s-maxage", "max-age") if self.options["s_maxage_first"] else ("max-age", "s-maxage"):
@@ -630,7 +635,10 @@ class Cache:
             names = {name.lower() for name, _ in new}
             one.fields = [(name, value) for name, value in one.fields if name.lower() not in names] + new
         reason, judged, _ = self.judge(request.as_get(), Reply(fields=one.fields, status=one.status, body=one.body))
-        for name in ("lifetime_s", "born_s", "arrived_s", "control", "while_revalidate_s", "if_error_s"):
+        if any(reply.all(name) for name in FOR_WEIR) or self.deciding(one) not in FOR_WEIR:
+            one.lifetime_s = judged.lifetime_s
+        # Otherwise what a soft purge or a HEAD has made stale stays so: Weir keeps no other lifetime for these fields.
+        for name in ("born_s", "arrived_s", "control", "while_revalidate_s", "if_error_s"):
             setattr(one, name, getattr(judged, name))
         one.fields = [(name, value) for name, value in one.fields if name.lower() != "age"]
         if one in self.stored:
@@ -743,6 +751,7 @@ class Cache:
             return self.remove(reached)
         for one in reached:
             self.make_stale(one)
+        self.counters["purged"] += len(reached)
         return len(reached)
 
     @staticmethod

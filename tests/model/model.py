@@ -581,8 +581,8 @@ class Cache:
             if reason == "" and not (reply.status in ERRORS and self.outlives_error(one)):
                 self.store(request, new)
                 return
-            if (200 <= reply.status < 400 or reply.status in (404, 410)) and one in self.stored:
-                self.stored.remove(one)  # the origin has other things to say now
+            if (200 <= reply.status < 400 or reply.status in (404, 410)) and reason != "authorization" and one in self.stored:
+                self.stored.remove(one)  # the origin has other things to say to everyone now
         self.counters["refreshes_failed"] += 1
         self.rests_s[request.key] = self.now_s + self.options["rest_s"]
 
@@ -634,8 +634,8 @@ class Cache:
             new = [(name, value) for name, value in reply.fields if name.lower() not in kept_back]
             names = {name.lower() for name, _ in new}
             one.fields = [(name, value) for name, value in one.fields if name.lower() not in names] + new
-        reason, judged, _ = self.judge(request.as_get(), Reply(fields=one.fields, status=one.status, body=one.body))
-        if any(reply.all(name) for name in FOR_WEIR) or self.deciding(one) not in FOR_WEIR:
+        reason, judged, explicit = self.judge(request.as_get(), Reply(fields=one.fields, status=one.status, body=one.body))
+        if not explicit or any(reply.all(name) for name in FOR_WEIR) or self.deciding(one) not in FOR_WEIR:
             one.lifetime_s = judged.lifetime_s
         # Otherwise what a soft purge or a HEAD has made stale stays so: Weir keeps no other lifetime for these fields.
         for name in ("born_s", "arrived_s", "control", "while_revalidate_s", "if_error_s"):

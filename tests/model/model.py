@@ -6,6 +6,7 @@ leaves a choice, OPTIONS has the one that docs/caching.md says Weir has made. On
     cache = Cache(OPTIONS, now_s)
     answer = cache.exchange(request, ask)      ask(Asked) -> Reply, or None: the origin fails
     cache.advance(seconds)
+    cache.step_wall(seconds)
     cache.purge(...)
 
 What is asked and stored behind a client's back (stale-while-revalidate) has happened when exchange() returns.
@@ -34,6 +35,7 @@ OPTIONS = {
     "fresh_at_its_lifetime": False,         # §4.2: "freshness_lifetime > current_age"
     "date_slack_s": 1,                      # §4.2.3: a Date one second behind counts as now
     "age_counts": True,                     # §4.2.3: Age in an answer
+    "wall_moves_ages": False,
     "s_maxage_first": True,                 # §5.2.2.10
     "conflict_is_stale": True,              # §4.2.1: the first, or stale
     "targeted_first": True,                 # RFC 9213
@@ -157,7 +159,8 @@ def is_set(control, name):
 class Cache:
     def __init__(self, options, now_s):
         self.options = options
-        self.now_s = now_s
+        self.now_s = now_s          # of ages; the wall's differs where it has been set
+        self.wall_ahead_s = 0
         self.stored = []            # of each key the most recent first
         self.rests_s = {}           # by key: no refresh until then
         self.counters = collections.Counter()
@@ -169,6 +172,16 @@ class Cache:
         gone = [one for one in self.stored if self.is_useless(one)]
         self.stored = [one for one in self.stored if one not in gone]
         self.counters["expired"] += len(gone)
+
+    def step_wall(self, by_s):
+        """Someone sets the wall clock. What is stored grows no older by that."""
+        self.wall_ahead_s += by_s
+        if self.options["wall_moves_ages"]:
+            self.now_s += by_s
+
+    @property
+    def wall_s(self):
+        return self.now_s + self.wall_ahead_s
 
     def age(self, one):
         return max(0, self.now_s - one.born_s)
@@ -230,7 +243,7 @@ class Cache:
 
     def date(self, reply):
         date_s = parse_date(reply.first("date"))
-        return self.now_s if date_s is None else date_s
+        return self.wall_s if date_s is None else date_s
 
     def heuristic_lifetime(self, reply):
         """§4.2.2."""
@@ -246,7 +259,7 @@ class Cache:
 
     def age_on_arrival(self, reply):
         """§4.2.3; the origin answers at once."""
-        apparent_s = max(0, self.now_s - self.date(reply))
+        apparent_s = max(0, self.wall_s - self.date(reply))
         if apparent_s <= self.options["date_slack_s"]:
             apparent_s = 0
         # The first member of the first line (§5.1).
@@ -554,7 +567,7 @@ class Cache:
     def with_date(self, reply):
         """RFC 9110 §6.6.1: a recipient with a clock adds the Date that is missing."""
         if reply and reply.first("date") is None:
-            reply.fields.append(("Date", format_date(self.now_s)))
+            reply.fields.append(("Date", format_date(self.wall_s)))
         return reply
 
     def store(self, request, new):

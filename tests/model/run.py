@@ -100,7 +100,7 @@ class Bench:
                                       route_cache={"hit_for_miss": "0s", "keep": "2m"})
         self.weir = weirtest.Weir(self.folder, config, clock=True)
         self.admin = http.client.HTTPConnection("127.0.0.1", self.weir.admin_port, timeout=weirtest.PATIENCE_S)
-        self.now_s = self.post("/test/clock?hold_ms=0")["wall_ms"] // 1000
+        self.post("/test/clock?hold_ms=0")
         self.client = weirtest.Client(self.weir.address)
 
     def post(self, path):
@@ -111,7 +111,13 @@ class Bench:
         return json.loads(body)
 
     def advance(self, seconds):
-        self.now_s = self.post(f"/test/clock?advance_ms={seconds * 1000}")["wall_ms"] // 1000
+        self.post(f"/test/clock?advance_ms={seconds * 1000}")
+
+    def step_wall(self, seconds):
+        self.post(f"/test/clock?wall_ms={seconds * 1000}")
+
+    def wall_s(self):
+        return self.post("/test/clock?advance_ms=0")["wall_ms"] // 1000
 
     def read_stats(self):
         self.admin.request("GET", "/stats")
@@ -187,25 +193,25 @@ class Run:
 
     def __init__(self, bench, options):
         self.bench = bench
-        self.cache = model.Cache(options, bench.now_s)
-        self.start_s = bench.now_s
+        self.start_s = bench.wall_s()
+        self.cache = model.Cache(options, self.start_s)
         bench.hosts += 1
         self.host = f"m{bench.hosts}.test"
 
     def request(self, step):
         request = model.Request(method=step["method"], url=step["url"], content=step.get("content", "").encode(),
-                                fields=stepping.resolve(step["fields"], self.cache.now_s, self.start_s))
+                                fields=stepping.resolve(step["fields"], self.cache.wall_s, self.start_s))
         expected_asks, asks = [], []
 
         def ask(asked):
             expected_asks.append(asked)
-            return stepping.make_reply(step, asked, self.cache.now_s, self.start_s)
+            return stepping.make_reply(step, asked, self.cache.wall_s, self.start_s)
 
         def reply_to(received):
             asked = model.Asked(received.method, received.target, received.field("If-None-Match"),
                                 received.field("If-Modified-Since"))
             asks.append(asked)
-            return parse_reply(stepping.make_reply(step, asked, self.cache.now_s, self.start_s), received.method)
+            return parse_reply(stepping.make_reply(step, asked, self.cache.wall_s, self.start_s), received.method)
 
         refreshes = self.cache.counters["refreshes"]
         expected = self.cache.exchange(request, ask)
@@ -252,6 +258,9 @@ class Run:
             try:
                 if step["do"] == "clock":
                     self.advance(step["seconds"])
+                elif step["do"] == "wall":
+                    self.bench.step_wall(step["seconds"])
+                    self.cache.step_wall(step["seconds"])
                 elif step["do"] == "purge":
                     self.purge(step["what"], step["value"], step["soft"])
                 else:
@@ -332,6 +341,8 @@ def find_fields(step, place):
 def describe(step):
     if step["do"] == "clock":
         return f"clock +{step['seconds']} s"
+    if step["do"] == "wall":
+        return f"the wall clock is set {step['seconds']:+d} s"
     if step["do"] == "purge":
         return f"purge by {step['what']} {step['value']}{', soft' if step['soft'] else ''}"
 

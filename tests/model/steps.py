@@ -10,6 +10,7 @@ import values
 
 URLS = ("/a", "/b", "/c")
 CLOCK_S = (0, 1, 1, 2, 4, 5, 5, 6, 10, 54, 55, 56, 59, 60, 61, 120)
+WALL_S = (-86400, -60, -5, -1, 1, 5, 60, 86400)
 LIFETIMES = (0, 1, 5, 60)
 MARKS = ("public", "must-revalidate", "proxy-revalidate", "no-cache", "no-store", "private", "must-understand", "immutable",
          'no-cache="x-gen"', 'private="x-gen"')
@@ -136,6 +137,8 @@ def make_sequence(random, count):
     for number in range(1, count + 1):
         if random.random() < 0.2:
             steps.append({"do": "clock", "seconds": random.choice(CLOCK_S)})
+        elif random.random() < 0.02:
+            steps.append({"do": "wall", "seconds": random.choice(WALL_S)})
         elif random.random() < 0.03:
             steps.append(make_purge(random))
         else:

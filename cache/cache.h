@@ -363,7 +363,8 @@ enum cache_found cache_peek_on_error(struct cache *cache, const struct cache_que
 /* References to the newest stored responses of a key, at most `most` of them: those that a request
    with these fields selects, or, NULL, all. Returns how many. */
 unsigned cache_variants(struct cache *cache, const struct cache_key *key,
-                        const struct fields *fields, struct cache_object **out, unsigned most);
+                        const struct fields *fields, int64_t now_ms, struct cache_object **out,
+                        unsigned most);
 
 /* ---- fills: the writer's side, one thread ---- */
 

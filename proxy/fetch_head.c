@@ -120,8 +120,7 @@ static enum freshen update(struct fetch *fetch, struct cache_object *stored, enu
     meta.status = old.status;
     meta.flags |= old.flags & CACHE_HAS_VARY;
     vary = appender_on(block.ptr + block.len, block.cap - block.len);
-    if (how == UPDATE_COPY &&
-        !cache_vary_build(http1_fields(&read), fetch->asked, &vary))
+    if (how == UPDATE_COPY && !cache_vary_build(http1_fields(&read), fetch->asked, &vary))
         return FRESHEN_OTHER;
     selected = str_of(vary.ptr, vary.len);
     renewal.vary = how == UPDATE_COPY ? &selected : NULL;
@@ -270,7 +269,8 @@ static struct cache_object *choose_variant(const struct fetch *fetch)
 static void freshen_others(struct fetch *fetch, const struct cache_object *chosen)
 {
     struct cache_object *found[VARIANTS_MOST];
-    unsigned count = cache_variants(fetch->worker->cache, &fetch->key, NULL, found, VARIANTS_MOST);
+    unsigned count = cache_variants(fetch->worker->cache, &fetch->key, NULL,
+                                    fetch->worker->loop.now_ms, found, VARIANTS_MOST);
 
     for (unsigned i = 0; i < count; i++) {
         struct cache_object *updated = NULL;
@@ -317,7 +317,7 @@ bool fetch_find_variants(struct fetch *fetch)
     struct fields asked = fetch->asked;
     struct cache_object *found[ASKED_VARIANTS];
     unsigned count = cache_variants(fetch->worker->cache, &fetch->key, by_head ? &asked : NULL,
-                                    found, ASKED_VARIANTS);
+                                    fetch->worker->loop.now_ms, found, ASKED_VARIANTS);
 
     fetch->variants = arena_alloc(&fetch->arena, sizeof(found));
     for (unsigned i = 0; i < count; i++) {

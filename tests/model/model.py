@@ -15,7 +15,7 @@ What is asked and stored behind a client's back (stale-while-revalidate) has hap
 import collections
 import dataclasses
 
-from values import (AGE_MOST_S, HEURISTIC, UNDERSTOOD, Message, byte_ranges, directives, entity_tags, format_date, is_entity_tag,
+from values import (AGE_MOST_S, HEURISTIC, OVERFLOW_S, UNDERSTOOD, Message, byte_ranges, directives, entity_tags, format_date, is_entity_tag,
                     join_ranges, members, parse_date, seconds, string_list, structured_directives, surrogate_directives, tokens,
                     weakly_equal)
 
@@ -25,12 +25,17 @@ OPTIONS = {
     # storing
     "authorization_guarded": True,          # §3.5
     "must_understand_heeded": True,         # §5.2.2.3
-    "set_cookie_needs_freshness": True,     # §7.3 has no rule
+    "set_cookie": "auto",                   # §7.3 has no rule: with explicit freshness; or store, refuse
     "post_stored": True,                    # RFC 9110 §9.3.3: may
     "query_looked_up": True,                # may
     # freshness
-    "heuristic_divisor": 10,                # §4.2.2: a tenth of Date - Last-Modified
-    "heuristic_most_s": 86400,              # and at most a day
+    "heuristic_percent": 10,                # §4.2.2: of Date - Last-Modified
+    "heuristic_max_s": 86400,
+    "ttl_s": 0,                             # the route's, where the origin says nothing; 0: none
+    "negative_ttl_s": 0,                    # from status 400 on
+    "status_ttl_s": {},                     # of single statuses; 0: not even a guess
+    "ttl_min_s": 0,                         # bounds from the arrival on; 0: none
+    "ttl_max_s": 0,
     "public_is_guessed": True,              # §4.2.2: may
     "fresh_at_its_lifetime": False,         # §4.2: "freshness_lifetime > current_age"
     "date_slack_s": 1,                      # §4.2.3: a Date one second behind counts as now
@@ -49,6 +54,8 @@ OPTIONS = {
     "must_revalidate_forbids_stale": True,  # §5.2.2.2, §5.2.2.8, §5.2.2.10
     "while_revalidate": True,               # RFC 5861 §3
     "if_error": True,                       # RFC 5861 §4
+    "while_revalidate_s": 0,                # the route's, where the origin says nothing
+    "if_error_s": 0,
     "keep_s": 120,                          # how long what can be asked about is kept (run.py configures it)
     "rest_s": 1,                            # between a refresh that failed and the next
     # variants
@@ -157,8 +164,8 @@ def is_set(control, name):
 
 
 class Cache:
-    def __init__(self, options, now_s):
-        self.options = options
+    def __init__(self, options, now_s, route=None):
+        self.options = options | (route or {})
         self.now_s = now_s          # of ages; the wall's differs where it has been set
         self.wall_ahead_s = 0
         self.stored = []            # of each key the most recent first
@@ -250,8 +257,26 @@ class Cache:
         modified_s = parse_date(reply.first("last-modified"))
         if modified_s is None:
             return None
-        share_s = (self.date(reply) - modified_s) // self.options["heuristic_divisor"]
-        return min(share_s, self.options["heuristic_most_s"]) if share_s > 0 else None
+        share_s = (self.date(reply) - modified_s) * self.options["heuristic_percent"] // 100
+        return min(share_s, self.options["heuristic_max_s"]) if share_s > 0 else None
+
+    def granted_lifetime(self, reply, control):
+        """Where the origin gives none: the route's, from the arrival on, or a guess; None where there is neither."""
+        granted_s = self.options["status_ttl_s"].get(reply.status)
+        if granted_s == 0:
+            return None
+        if granted_s is None:
+            if not self.may_be_guessed(reply, control):
+                return None
+            granted_s = self.options["negative_ttl_s" if reply.status >= 400 else "ttl_s"]
+        return granted_s + self.age_on_arrival(reply) if granted_s else self.heuristic_lifetime(reply)
+
+    def bound(self, lifetime_s, age_s):
+        """By the route."""
+        left_s = lifetime_s - age_s
+        left_s = min(left_s, self.options["ttl_max_s"] or left_s)
+        left_s = max(left_s, self.options["ttl_min_s"] or left_s)
+        return min(age_s + left_s, OVERFLOW_S)
 
     def may_be_guessed(self, reply, control):
         """§4.2.2: statuses by definition, others when they are marked."""
@@ -274,22 +299,27 @@ class Cache:
         authorized = bool(request.all("authorization"))
         if not explicit and "no-cache" in control:
             lifetime_s = 0
-        elif not explicit and self.may_be_guessed(reply, control) and not reply.all("set-cookie") and not authorized:
-            lifetime_s = self.heuristic_lifetime(reply)
+        elif not explicit and not (reply.all("set-cookie") and self.options["set_cookie"] != "store") and not authorized:
+            lifetime_s = self.granted_lifetime(reply, control)
+        given_s = lifetime_s if explicit else 0
+        if lifetime_s is not None and "no-cache" not in control:
+            lifetime_s = self.bound(lifetime_s, self.age_on_arrival(reply))
         one = Stored(fields=list(reply.fields), status=reply.status, body=reply.body, lifetime_s=lifetime_s or 0,
                      born_s=self.now_s - self.age_on_arrival(reply), arrived_s=self.now_s, control=control)
         if not one.forbids_stale() and "no-cache" not in control:
             one.while_revalidate_s = self.window(control, "stale-while-revalidate", "while_revalidate")
             one.if_error_s = self.window(control, "stale-if-error", "if_error")
-        return self.why_not_stored(request, reply, one, explicit, lifetime_s is not None), one, explicit
+        return self.why_not_stored(request, reply, one, explicit, given_s, lifetime_s is not None), one, explicit
 
     def window(self, control, name, option):
         """RFC 5861."""
-        if name not in control or not self.options[option]:
+        if not self.options[option]:
             return 0
+        if name not in control:
+            return self.options[option + "_s"]
         return min(self.number(control[name]), STALE_MOST_S)
 
-    def why_not_stored(self, request, reply, one, explicit, says):
+    def why_not_stored(self, request, reply, one, explicit, given_s, says):
         control = one.control
         understood = is_set(control, "must-understand") and self.options["must_understand_heeded"]
         authorized = bool(request.all("authorization"))
@@ -314,10 +344,9 @@ class Cache:
             return "malformed"
         if authorized and not self.may_be_shared(control):
             return "authorization"
-        if not explicit and not self.may_be_guessed(reply, control):
+        if not explicit and not self.may_be_guessed(reply, control) and reply.status not in self.options["status_ttl_s"]:
             return "status"
-        if self.options["set_cookie_needs_freshness"] and reply.all("set-cookie") and \
-                (not explicit or one.lifetime_s == 0 or "no-cache" in control):
+        if reply.all("set-cookie") and not self.may_set_cookie(given_s, control):
             return "set-cookie"
         if authorized and not explicit:
             return "authorization"  # no lifetime is guessed for it, nor is it kept for asking about it
@@ -325,6 +354,11 @@ class Cache:
         if not says or not (useful or one.can_be_asked_about()):
             return "no-freshness"
         return ""
+
+    def may_set_cookie(self, given_s, control):
+        if self.options["set_cookie"] == "auto":
+            return given_s > 0 and "no-cache" not in control
+        return self.options["set_cookie"] == "store"
 
     @staticmethod
     def forbids_storing(request):
@@ -489,7 +523,7 @@ class Cache:
         return self.remove([one for one in self.stored if one.key[0] == url])
 
     def make_stale(self, one):
-        one.lifetime_s = min(one.lifetime_s, self.age(one))
+        one.lifetime_s = min(one.lifetime_s, self.age(one), AGE_MOST_S)
 
     # -- asking --
 
@@ -550,15 +584,16 @@ class Cache:
     def may_stand_in(self, one, request):
         """RFC 5861 §4, §4.2.4."""
         asks = self.request_directives(request)
-        if request.all("authorization") and not self.may_be_shared(one.control):
+        if one.status >= 400 or (request.all("authorization") and not self.may_be_shared(one.control)):
             return False
-        if "no-cache" in one.control or asks["no-cache"] or one.status >= 400 or self.is_fresh(one):
-            return False
-        if self.age(one) > asks["max-age"] or asks["max-age"] == 0:
+        if self.why_not_used(one, request)[0] == "":
+            return True  # a 304 about another one has made it usable meanwhile
+        if "no-cache" in one.control or asks["no-cache"] or self.age(one) > asks["max-age"] or asks["max-age"] == 0:
             return False
         if one.forbids_stale() and self.options["must_revalidate_forbids_stale"]:
             return False
-        return self.is_within(one, max(one.if_error_s if asks["nothing"] else 0, asks["if-error"]))
+        window_s = max(one.if_error_s if asks["nothing"] else 0, asks["if-error"])
+        return window_s > 0 and self.is_within(one, window_s)
 
     def outlives_error(self, one):
         """What may still be delivered is not given up for an error (§4.3.3)."""
@@ -650,7 +685,9 @@ class Cache:
         reason, judged, explicit = self.judge(request.as_get(), Reply(fields=one.fields, status=one.status, body=one.body))
         if not explicit or any(reply.all(name) for name in FOR_WEIR) or self.deciding(one) not in FOR_WEIR:
             one.lifetime_s = judged.lifetime_s
-        # Otherwise what a soft purge or a HEAD has made stale stays so: Weir keeps no other lifetime for these fields.
+        elif "no-cache" not in judged.control:
+            one.lifetime_s = self.bound(one.lifetime_s, self.now_s - judged.born_s)
+        # So what a soft purge or a HEAD has made stale stays so: Weir remembers no other lifetime for these fields.
         for name in ("born_s", "arrived_s", "control", "while_revalidate_s", "if_error_s"):
             setattr(one, name, getattr(judged, name))
         one.fields = [(name, value) for name, value in one.fields if name.lower() != "age"]

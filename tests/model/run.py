@@ -96,8 +96,10 @@ class Bench:
         if self.weir:
             self.weir.kill()
         self.origin = Origin()
-        config = weirtest.make_config(self.origin, pool={"idle_timeout": "7d"}, limits={"idle_timeout": "7d"}, workers=1,
-                                      route_cache={"hit_for_miss": "0s", "keep": "2m"})
+        config = weirtest.make_config(self.origin, pool={"idle_timeout": "7d"}, limits={"idle_timeout": "7d"}, workers=1)
+        common = {"hit_for_miss": "0s", "keep": "2m"}
+        config["routes"] = [{"host": f"*.{name}.test", "upstream": "up", "cache": common | settings}
+                            for name, (settings, _) in stepping.ROUTES.items()]
         self.weir = weirtest.Weir(self.folder, config, clock=True)
         self.admin = http.client.HTTPConnection("127.0.0.1", self.weir.admin_port, timeout=weirtest.PATIENCE_S)
         self.post("/test/clock?hold_ms=0")
@@ -191,12 +193,12 @@ def compare(what, expected, seen):
 class Run:
     """One sequence, in Weir and in a new model."""
 
-    def __init__(self, bench, options):
+    def __init__(self, bench, options, route="plain"):
         self.bench = bench
         self.start_s = bench.wall_s()
-        self.cache = model.Cache(options, self.start_s)
+        self.cache = model.Cache(options, self.start_s, stepping.ROUTES[route][1])
         bench.hosts += 1
-        self.host = f"m{bench.hosts}.test"
+        self.host = f"m{bench.hosts}.{route}.test"
 
     def request(self, step):
         request = model.Request(method=step["method"], url=step["url"], content=step.get("content", "").encode(),
@@ -253,29 +255,30 @@ class Run:
     def run(self, sequence):
         """Raises a Difference, with the step in it."""
         before = self.bench.counters()
-        trouble = None
-        for step in sequence:
-            try:
-                if step["do"] == "clock":
-                    self.advance(step["seconds"])
-                elif step["do"] == "wall":
-                    self.bench.step_wall(step["seconds"])
-                    self.cache.step_wall(step["seconds"])
-                elif step["do"] == "purge":
-                    self.purge(step["what"], step["value"], step["soft"])
-                else:
-                    self.request(step)
-                if any(self.cache.is_useless(one) for one in self.cache.stored):
-                    self.advance(0)  # otherwise it would be dropped within the next second of the machine's time
-            except Difference as difference:
-                trouble = f"{describe(step)}: {difference}"
-                break
-        if trouble:
+        step = None
+        try:
+            for step in sequence:
+                self.do(step)
+            step = None
+            for url in stepping.URLS:
+                self.purge("url", url, False)
+        except Difference as difference:
             self.give_up()
-            raise Difference(trouble)
-        for url in stepping.URLS:
-            self.purge("url", url, False)
+            raise Difference(f"{describe(step) if step else 'in the end'}: {difference}") from None
         compare("counters", *self.count(before))
+
+    def do(self, step):
+        if step["do"] == "clock":
+            self.advance(step["seconds"])
+        elif step["do"] == "wall":
+            self.bench.step_wall(step["seconds"])
+            self.cache.step_wall(step["seconds"])
+        elif step["do"] == "purge":
+            self.purge(step["what"], step["value"], step["soft"])
+        else:
+            self.request(step)
+        if any(self.cache.is_useless(one) for one in self.cache.stored):
+            self.advance(0)  # otherwise it would be dropped within the next second of the machine's time
 
     def count(self, before):
         """(what the model has counted, what Weir has): that comes a moment after the answer."""
@@ -297,7 +300,8 @@ class Run:
 
 def find_difference(bench, options, sequence):
     try:
-        Run(bench, options).run(sequence)
+        route = next((step["route"] for step in sequence if step["do"] == "route"), "plain")
+        Run(bench, options, route).run([step for step in sequence if step["do"] != "route"])
     except Difference as difference:
         return str(difference)
     except (OSError, AssertionError, http.client.HTTPException, weirtest.Ended) as error:
@@ -341,6 +345,8 @@ def find_fields(step, place):
 def describe(step):
     if step["do"] == "clock":
         return f"clock +{step['seconds']} s"
+    if step["do"] == "route":
+        return f"on the route {step['route']}"
     if step["do"] == "wall":
         return f"the wall clock is set {step['seconds']:+d} s"
     if step["do"] == "purge":
@@ -377,11 +383,15 @@ def run_sequences(bench, options, seed, count, failures, shrinks=True):
     return done, passed, failed
 
 
+def change(value):
+    return {bool: lambda: not value, int: lambda: value + 5, str: lambda: "refuse", dict: lambda: {200: 5}}[type(value)]()
+
+
 def run_planted(bench, seed, count):
     """The model with each option changed, one at a time: a difference has to be found within so many steps."""
     passed = failed = 0
     for name, value in model.OPTIONS.items():
-        changed = not value if isinstance(value, bool) else value + 5
+        changed = change(value)
         done, _, found = run_sequences(bench, model.OPTIONS | {name: changed}, seed, count, 1, shrinks=False)
         passed += found
         failed += 1 - found
@@ -393,7 +403,7 @@ def parse_change(text):
     name, _, value = text.partition("=")
     if name not in model.OPTIONS:
         raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(model.OPTIONS)}")
-    return name, int(value) if value else not model.OPTIONS[name]
+    return name, int(value) if value else change(model.OPTIONS[name])
 
 
 def main():

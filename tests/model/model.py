@@ -554,12 +554,12 @@ class Cache:
             about = self.take_not_modified(request, about, reply, copy=not one)
             return self.from_stored(about, request, status | {"fwd-status": 304, "stored": True},
                                     self.age(about) if reply.all("age") else None)
+        reason = self.judge_and_store(request, reply, None if asks_alone else one) if reply else None
         if reply is None or reply.status in ERRORS:
             stand_in = self.select(request)
             if stand_in and self.may_stand_in(stand_in, request):
                 self.counters["stale"] += 1
-                status["ttl"] = self.ttl(stand_in)
-                status["detail"] = "stale-if-error" if reply else "origin-malformed"
+                status |= {"ttl": self.ttl(stand_in), "detail": "stale-if-error" if reply else "origin-malformed"}
                 if reply:
                     status["fwd-status"] = reply.status
                 return self.from_stored(stand_in, request, status, self.age(stand_in))
@@ -568,18 +568,23 @@ class Cache:
         self.counters["misses"] += 1
         if request.method == "HEAD" and reply.status == 200 and self.options["head_updates"]:
             self.take_head(request, reply)
-        reason, new, _ = self.judge(request, reply)
-        if reply.status in ERRORS and one and not asks_alone and self.outlives_error(one):
-            reason = "stale-if-error"
         if reason == "":
             status["stored"] = True
-            self.store(request, new)
         elif reason != "method":
             status["detail"] = reason
         if self.forbids_storing(request) and not any(request.all(name) for name in CONDITIONS):
             # Range goes to the origin, which knows none here.
             request = Request([field for field in request.fields if field[0] != "Range"], request.method, request.url)
         return self.from_reply(reply, request, status)
+
+    def judge_and_store(self, request, reply, one):
+        """Returns why it is not stored; an error does not take the place of what may be given instead (§4.3.3)."""
+        reason, new, _ = self.judge(request, reply)
+        if reply.status in ERRORS and one and (self.outlives_error(one) or self.may_stand_in(one, request)):
+            return "stale-if-error"
+        if reason == "":
+            self.store(request, new)
+        return reason
 
     def may_stand_in(self, one, request):
         """RFC 5861 §4, §4.2.4."""
@@ -678,12 +683,14 @@ class Cache:
     def update(self, request, one, reply):
         """§3.2; then it is judged anew."""
         if self.options["not_modified_updates"]:
-            kept_back = ("vary", "content-length", "content-encoding", "content-range")
+            # A field to Weir alone that decides nothing counts as absent, and then the stored one's word stands.
+            void = [name for name, parse in TARGETED if name in FOR_WEIR and not parse(reply.all(name))]
+            kept_back = ("vary", "content-length", "content-encoding", "content-range", *void)
             new = [(name, value) for name, value in reply.fields if name.lower() not in kept_back]
             names = {name.lower() for name, _ in new}
             one.fields = [(name, value) for name, value in one.fields if name.lower() not in names] + new
         reason, judged, explicit = self.judge(request.as_get(), Reply(fields=one.fields, status=one.status, body=one.body))
-        if not explicit or any(reply.all(name) for name in FOR_WEIR) or self.deciding(one) not in FOR_WEIR:
+        if not explicit or self.deciding(reply) in FOR_WEIR or self.deciding(one) not in FOR_WEIR:
             one.lifetime_s = judged.lifetime_s
         elif "no-cache" not in judged.control:
             one.lifetime_s = self.bound(one.lifetime_s, self.now_s - judged.born_s)

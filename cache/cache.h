@@ -30,8 +30,9 @@ struct policy_request {
     int64_t stale_if_error_s;                    /* RFC 5861 §4 */
     bool no_cache, no_store, only_if_cached;
     bool authorization;
-    bool range;     /* there is a Range: policy_select_ranges() is to be asked */
-    bool overrides; /* a field by which some origins are asked for another method or URL */
+    bool conditions; /* there is one that policy_not_modified() is to be asked about */
+    bool range;      /* there is a Range: policy_select_ranges() is to be asked */
+    bool overrides;  /* a field by which some origins are asked for another method or URL */
 };
 
 void policy_read_request(struct fields fields, struct policy_request *out);

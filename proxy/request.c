@@ -665,7 +665,8 @@ static bool is_selected_here(const struct request *request)
 
 static bool answered_by_304(const struct request *request, const struct source *source)
 {
-    return is_selected_here(request) && source->meta.status == 200 &&
+    return request->directives.conditions && is_selected_here(request) &&
+           source->meta.status == 200 &&
            policy_not_modified(http1_fields(request->head), request->head->method,
                                source->meta.status, source->block, worker_wall_s());
 }

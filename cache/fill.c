@@ -80,15 +80,18 @@ bool cache_fill_is_undisturbed(struct cache_fill *fill)
     pthread_mutex_lock(&shard->lock);
     bool undisturbed = shard->purges == fill->purges_before;
     pthread_mutex_unlock(&shard->lock);
-    return undisturbed && cache_log_number(fill->cache->log) == fill->log_number;
+    return purges;
+}
+
+bool cache_fill_is_undisturbed(const struct cache_fill *fill)
+{
+    return count_purges(fill) == fill->purges_before &&
+           cache_log_number(fill->cache->log) == fill->log_number;
 }
 
 void cache_fill_forgive_purges(struct cache_fill *fill)
 {
-    struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
-    pthread_mutex_lock(&shard->lock);
-    fill->purges_before = shard->purges;
-    pthread_mutex_unlock(&shard->lock);
+    fill->purges_before = count_purges(fill);
     fill->log_number = cache_log_number(fill->cache->log);
 }
 

@@ -281,7 +281,7 @@ class Ledger:
         if any(text in line for text in (" listening on ", " admin on ", " draining: ", " stopped")):
             return "start and stop"
         if " purged " in line:
-            url = line.rpartition(" of ")[2]
+            url = line.rpartition(": url ")[2]
             self.purged[url] -= 1
             return "a purge" if self.purged[url] >= 0 else None
         if "the connection is reset" in line and " sending " in line:

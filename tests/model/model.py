@@ -364,16 +364,12 @@ class Cache:
             return kind, ""
         if self.is_fresh(one):
             return "", ""
-        forbidden = one.forbids_stale() and self.options["must_revalidate_forbids_stale"]
-        if forbidden or (asks["max-stale"] is not None and (-left_s > asks["max-stale"] or asks["max-stale"] == 0)):
+        if one.forbids_stale() and self.options["must_revalidate_forbids_stale"]:
             return "stale", ""
-        if self.is_within(one, one.while_revalidate_s) and not self.wants_fresh(asks):
+        accepted = bool(asks["max-stale"]) and -left_s <= asks["max-stale"]
+        if (accepted or asks["nothing"]) and self.is_within(one, one.while_revalidate_s):
             return "", "stale-while-revalidate"
-        return ("stale", "") if asks["max-stale"] is None else ("", "max-stale")
-
-    @staticmethod
-    def wants_fresh(asks):
-        return asks["max-age"] < INFINITE or asks["min-fresh"] is not None
+        return ("", "max-stale") if accepted else ("stale", "")
 
     def request_directives(self, request):
         """§5.2.1; what is malformed or repeated is read as what asks for more."""
@@ -392,6 +388,8 @@ class Cache:
             "min-fresh": None if not fresh or not self.options["min_fresh_heeded"] else INFINITE if None in fresh else max(fresh),
             "max-stale": least("max-stale", INFINITE) if "max-stale" in control and self.options["max_stale_heeded"] else None,
             "if-error": least("stale-if-error") if "stale-if-error" in control and self.options["if_error"] else 0,
+            # Nothing that would speak against the stale windows of the response.
+            "nothing": not {"max-age", "min-fresh", "max-stale"} & set(control),
             "only-if-cached": "only-if-cached" in control,
         }
 
@@ -454,10 +452,10 @@ class Cache:
 
     def store_posted(self, request, reply, status):
         """RFC 9110 §9.3.3: a 200 that says to be its target's representation, and for how long it is fresh."""
-        if reply.status != 200 or reply.all("content-location") != [request.url] or request.all("authorization"):
+        if reply.status != 200 or reply.all("content-location") != [request.url]:
             return
         reason, new, explicit = self.judge(request.as_get(), reply)
-        if reason == "" and explicit and self.is_fresh(new) and "no-cache" not in new.control:
+        if reason == "" and explicit and new.lifetime_s > 0 and "no-cache" not in new.control:
             self.store(request.as_get(), new)
             status["stored"] = True
 
@@ -486,11 +484,11 @@ class Cache:
         reply = self.with_date(ask(Asked(request.method, request.url, etag, modified)))
         if reply is None or reply.status != 304 or not (etag or modified):
             return reply, None
-        about = one if one and self.is_about(one, reply) else None
-        if not one:
-            about = next((other for other in others[:VARIANTS_ASKED] if other.status == 200 and is_entity_tag(other.first("etag")) and
-                          weakly_equal(other.first("etag"), reply.first("etag")) and self.is_about(other, reply)), None)
-        if about:
+        about = one or next((other for other in others[:VARIANTS_ASKED] if other.status == 200 and
+                             is_entity_tag(other.first("etag")) and weakly_equal(other.first("etag"), reply.first("etag"))), None)
+        if about and about.vary:
+            self.update_others(request, about, reply)
+        if about and self.is_about(about, reply):
             return reply, about
         return self.with_date(ask(Asked(request.method, request.url, None, None))), None
 
@@ -538,11 +536,11 @@ class Cache:
             return False
         if "no-cache" in one.control or asks["no-cache"] or one.status >= 400 or self.is_fresh(one):
             return False
-        if self.age(one) > asks["max-age"] or asks["min-fresh"] is not None:
+        if self.age(one) > asks["max-age"] or asks["max-age"] == 0:
             return False
         if one.forbids_stale() and self.options["must_revalidate_forbids_stale"]:
             return False
-        return self.is_within(one, max(one.if_error_s, asks["if-error"]))
+        return self.is_within(one, max(one.if_error_s if asks["nothing"] else 0, asks["if-error"]))
 
     def outlives_error(self, one):
         """What may still be delivered is not given up for an error (§4.3.3)."""
@@ -603,21 +601,26 @@ class Cache:
 
     def take_not_modified(self, request, one, reply, copy=False):
         """§4.3.4; `copy`: it was not selected, and is stored once more for what this request selects."""
-        etag = reply.first("etag")
-        if one.vary and etag and not etag.startswith("W/"):
-            for other in self.of_key(one.key):
-                if other is not one and other.born_s <= self.now_s and other.first("etag") == etag and self.is_about(other, reply):
-                    self.update(request, other, reply)
         if copy:
             second = dataclasses.replace(one)
             second.vary = self.selecting(request, members(one.all("vary")))
-            self.stored.append(second)
-            self.counters["stored"] += 1
+            if one in self.stored:
+                self.stored.append(second)
+                self.counters["stored"] += 1
             self.update(request, second, reply)
             self.update(request, one, reply)
             return second
         self.update(request, one, reply)
         return one
+
+    def update_others(self, request, one, reply):
+        """§4.3.4: all with the 304's strong validator."""
+        etag = reply.first("etag")
+        if not etag or etag.startswith("W/"):
+            return
+        for other in self.of_key(one.key):
+            if other in self.stored and other is not one and other.first("etag") == etag and not self.varies_more(other, reply):
+                self.update(request, other, reply)
 
     def update(self, request, one, reply):
         """§3.2; then it is judged anew."""
@@ -634,13 +637,13 @@ class Cache:
             self.stored.remove(one)
             self.put_in_order(one)
         if reason != "":
-            self.remove(self.of_key(one.key))
+            self.remove(self.of_key(one.key))  # all variants: the RFC asks for less
 
     def take_head(self, request, reply):
         """§4.3.5: of the stored responses that could have been chosen."""
         told = {name: reply.first(name) for name in ("etag", "last-modified") if reply.first(name) is not None}
         for one in [one for one in self.of_key(request.key) if self.matches(one, request)]:
-            if request.all("authorization") and not self.may_be_shared(one.control):
+            if one not in self.stored or (request.all("authorization") and not self.may_be_shared(one.control)):
                 continue
             same = all(one.first(name) == value for name, value in told.items()) and len(one.body) == len(reply.body)
             if same and one.status == 200 and not self.varies_more(one, reply):

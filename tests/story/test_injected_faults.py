@@ -33,6 +33,12 @@ def answer(request, connection):
     fields = [("Cache-Control", "max-age=60"), ("ETag", '"1"')]
     if way == "revalidated":
         fields[0] = ("Cache-Control", "no-cache")
+    if way == "refreshed":
+        fields[0] = ("Cache-Control", "max-age=0, stale-while-revalidate=600")
+    if way == "stands_in":
+        fields[0] = ("Cache-Control", "max-age=0, stale-if-error=600")
+    if way == "other_variant":
+        fields.append(("Vary", "X-Lang"))
     if way == "tunnel":
         connection.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
         while True:
@@ -163,6 +169,30 @@ class Ways:
         assert self.ask(target) == "right"
         self.arm()
         return self.ask(target)
+
+    def refreshed(self, target):
+        """The stale one at once, and a fetch behind it that nobody waits for."""
+        assert self.ask(target) == "right"
+        self.arm()
+        return self.ask(target)
+
+    def stands_in(self, target):
+        """What is stored, in the place of an origin that fails."""
+        assert self.ask(target) == "right"
+        self.arm()
+        return self.ask(target)
+
+    def other_variant(self, target):
+        """A 304 that selects what is stored for another request."""
+        assert self.ask(target, fields=[("X-Lang", "en")]) == "right"
+        self.arm()
+        return self.ask(target, fields=[("X-Lang", "de")])
+
+    def head_of_stored(self, target):
+        """What is stored is updated, or made stale."""
+        assert self.ask(target) == "right"
+        self.arm()
+        return self.ask(target, "HEAD", [("Cache-Control", "no-cache")])
 
     def uploaded(self, target):
         self.arm()

@@ -409,3 +409,15 @@ def test_stale_where_the_origin_fails(start):
     assert ask(client, b"content").body == b"kept"
     assert ask(client, b"another").status == 500
     weir.wait_cache(stale=1)
+
+
+def test_a_purge_of_the_url_reaches_it(start):
+    """As an invalidation does: whatever is stored for the target has changed (RFC 9111 section 4.4)."""
+    origin = start.origin(echo)
+    weir = start.weir(origin)
+    client = weir.client()
+    ask(client, b"one"), ask(client, b"two"), client.get("/a")
+    assert weir.purge("http://example.test/a") == 3
+    assert "hit" not in ask(client, b"one").cache_status()
+    assert client.fetch("PUT", "/a", body=b"new").status == 200
+    assert "hit" not in ask(client, b"one").cache_status()

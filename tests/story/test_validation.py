@@ -368,6 +368,18 @@ def test_a_fresh_response_that_the_request_does_not_want(start, asks):
     assert origin.requests[1].field("If-None-Match") == '"v1"'
 
 
+def test_why_a_request_with_no_store_goes_to_the_origin(start):
+    origin = start.origin(tagged('"v1"', b"one"))
+    weir = start.weir(origin, clock=True)
+    fields = [("Cache-Control", "no-store")]
+    assert weir.get("/a", fields).cache_status() == {"fwd": "uri-miss", "detail": "request-no-store"}
+    weir.get("/a")
+    assert weir.get("/a", fields).cache_status()["hit"] is True
+    weir.advance(70)
+    assert weir.get("/a", fields).cache_status() == {"fwd": "stale", "detail": "request-no-store"}
+    weir.wait_cache(misses=3, hits=1, objects=1)
+
+
 def test_nothing_behind_the_origin_changes_a_broken_validation(start):
     """A connection that breaks under a validation: an error, and what is stored is asked about again."""
     origin, weir = stale(start, tagged('"v1"', b"one"), raw(b"HTTP/1.1 304 Not Mod", "close"), not_modified(("ETag", '"v1"')))

@@ -375,7 +375,7 @@ struct cache_fill *cache_fill_private(struct cache *cache);
  * from that. NULL when memory is out. */
 struct cache_fill *cache_fill_apart(struct cache *cache, const struct cache_key *key);
 /* Of such a one: whether there was no purge so far; and that those so far were its own. */
-bool cache_fill_is_undisturbed(struct cache_fill *fill);
+bool cache_fill_is_undisturbed(const struct cache_fill *fill);
 void cache_fill_forgive_purges(struct cache_fill *fill);
 
 /* The writer is told (on its thread, through its mailbox) when its window has opened or its last

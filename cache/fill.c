@@ -74,11 +74,11 @@ struct cache_fill *cache_fill_apart(struct cache *cache, const struct cache_key 
     return fill;
 }
 
-bool cache_fill_is_undisturbed(struct cache_fill *fill)
+static uint64_t count_purges(const struct cache_fill *fill)
 {
     struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
     pthread_mutex_lock(&shard->lock);
-    bool undisturbed = shard->purges == fill->purges_before;
+    uint64_t purges = shard->purges;
     pthread_mutex_unlock(&shard->lock);
     return purges;
 }

@@ -296,7 +296,7 @@ static const char *passes_by(struct request *request)
         fields_first(fields, FIELD_IF_MATCH) || fields_first(fields, FIELD_IF_UNMODIFIED_SINCE))
         return "request";
     if (means_something_else(request)) {
-        request->detail = "override";
+        request->detail = "method-override";
         return "request";
     }
     if (weir_unlikely(request->route->cache.bypass.any)) {

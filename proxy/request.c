@@ -544,7 +544,6 @@ static enum request_state take_replacement(struct request *request, const struct
     return REQUEST_DELIVER;
 }
 
-/* Its leader left before this request, which had found the fill, was attached. */
 /* The origin has failed: what is stored takes the place of its answer where it may. */
 static enum stale_given give_stale(struct request *request, unsigned status, const char *detail)
 {
@@ -566,6 +565,7 @@ static enum request_state take_failure(struct request *request, const struct cac
                                 : answer_failed_fill(request, view, given == STALE_FORBIDDEN);
 }
 
+/* Its leader left before this request, which had found the fill, was attached. */
 static bool was_given_up(const struct request *request, const struct cache_view *view)
 {
     return request->collapsed && view->abort_detail == local_row(LOCAL_CLIENT_GONE)->detail;

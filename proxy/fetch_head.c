@@ -175,6 +175,8 @@ static void take_head_answer(struct fetch *fetch)
 
         if (told == POLICY_TOLD_NOTHING || !is_for_who_asked(fetch, stored))
             continue;
+        if (told == POLICY_TOLD_SAME && meta.lifetime_s != fetch->variants_s[i])
+            continue; /* a soft purge came after the question */
         if (told == POLICY_TOLD_OTHER || meta.status != 200 ||
             update(fetch, stored, UPDATE_STORED, &updated) != FRESHENED)
             make_stale(fetch, stored);
@@ -327,18 +329,22 @@ bool fetch_find_variants(struct fetch *fetch)
                                     fetch->worker->loop.now_ms, found, ASKED_VARIANTS);
 
     fetch->variants = arena_alloc(&fetch->arena, sizeof(found));
+    fetch->variants_s = arena_alloc(&fetch->arena, ASKED_VARIANTS * sizeof(*fetch->variants_s));
     for (unsigned i = 0; i < count; i++) {
         struct str etag = cache_block_field(cache_object_block(found[i]), FIELD_ETAG);
+        struct cache_meta meta = cache_object_meta(found[i]);
 
         /* A condition is about a 200 (RFC 9110 §13.2.1). */
-        if (fetch->variants &&
-            (by_head || (cache_object_meta(found[i]).status == 200 && policy_is_entity_tag(etag) &&
-                         is_for_who_asked(fetch, found[i]))))
-            fetch->variants[fetch->variants_count++] = found[i];
-        else
+        if (!fetch->variants || !fetch->variants_s ||
+            !(by_head || (meta.status == 200 && policy_is_entity_tag(etag) &&
+                          is_for_who_asked(fetch, found[i])))) {
             cache_object_release(&found[i]);
+            continue;
+        }
+        fetch->variants_s[fetch->variants_count] = meta.lifetime_s;
+        fetch->variants[fetch->variants_count++] = found[i];
     }
-    return fetch->variants != NULL;
+    return fetch->variants && fetch->variants_s;
 }
 
 void fetch_release_variants(struct fetch *fetch)

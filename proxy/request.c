@@ -85,11 +85,10 @@ static enum request_state answer_local(struct request *request, enum local local
 
 /* A fill that failed names its row by the detail text. */
 static enum request_state answer_failed_fill(struct request *request, const struct cache_view *view,
-                                             bool must_revalidate)
+                                             enum stale_given given)
 {
     /* RFC 9111 §5.2.2.2: not the stale one, but an error, and a 504 is best. */
-    if (must_revalidate && (view->abort_detail == local_row(LOCAL_CONNECT_FAILED)->detail ||
-                            view->abort_detail == local_row(LOCAL_NO_ADDRESS)->detail))
+    if (stale_makes_504(given, view->abort_detail))
         return answer(request, 504, view->abort_detail,
                       "the origin has to be asked, and cannot be");
     for (int i = LOCAL_NONE + 1; i < LOCALS; i++)
@@ -561,8 +560,7 @@ static enum request_state take_failure(struct request *request, const struct cac
 {
     enum stale_given given = give_stale(request, 0, view->abort_detail);
 
-    return given == STALE_GIVEN ? REQUEST_DELIVER
-                                : answer_failed_fill(request, view, given == STALE_FORBIDDEN);
+    return given == STALE_GIVEN ? REQUEST_DELIVER : answer_failed_fill(request, view, given);
 }
 
 /* Its leader left before this request, which had found the fill, was attached. */

@@ -543,7 +543,6 @@ static enum request_state take_replacement(struct request *request, const struct
     return REQUEST_DELIVER;
 }
 
-/* Its leader left before this request, which had found the fill, was attached. */
 /* The origin has failed: what is stored takes the place of its answer where it may. */
 static enum stale_given give_stale(struct request *request, unsigned status, const char *detail)
 {
@@ -564,6 +563,7 @@ static enum request_state take_failure(struct request *request, const struct cac
     return given == STALE_GIVEN ? REQUEST_DELIVER : answer_failed_fill(request, view, given);
 }
 
+/* Its leader left before this request, which had found the fill, was attached. */
 static bool was_given_up(const struct request *request, const struct cache_view *view)
 {
     return request->collapsed && view->abort_detail == local_row(LOCAL_CLIENT_GONE)->detail;
@@ -952,13 +952,14 @@ static void on_wait_due(struct wheel_timer *timer, int64_t now_ms)
     weir_check_magic(request, REQUEST_MAGIC);
     weir_assert(request->state == REQUEST_AWAIT_HEAD);
     ids = trace_ids(request);
-    log_write_paced(&kind, now_ms,
-                    "waiting for another request's answer from upstream %s, route %s, for request "
-                    "%.*s, trace %.*s: none came in time; answered 504",
-                    request->route->upstream->name, request->route->name, (int)ids.request_id.len,
-                    ids.request_id.ptr, (int)ids.trace_id.len, ids.trace_id.ptr);
     leave_source(request);
     given = give_stale(request, 0, local_row(LOCAL_COALESCE_TIMEOUT)->detail);
+    log_write_paced(&kind, now_ms,
+                    "waiting for another request's answer from upstream %s, route %s, for request "
+                    "%.*s, trace %.*s: none came in time; answered %s",
+                    request->route->upstream->name, request->route->name, (int)ids.request_id.len,
+                    ids.request_id.ptr, (int)ids.trace_id.len, ids.trace_id.ptr,
+                    given == STALE_GIVEN ? "with what is stored" : "504");
     divert(request,
            given == STALE_GIVEN ? REQUEST_DELIVER : answer_local(request, LOCAL_COALESCE_TIMEOUT));
 }

@@ -34,6 +34,7 @@ OPTIONS = {
     "ttl_s": 0,                             # the route's, where the origin says nothing; 0: none
     "negative_ttl_s": 0,                    # from status 400 on
     "status_ttl_s": {},                     # of single statuses; 0: not even a guess
+    "override": (),                         # what of the origin's word counts for nothing
     "ttl_min_s": 0,                         # bounds from the arrival on; 0: none
     "ttl_max_s": 0,
     "public_is_guessed": True,              # §4.2.2: may
@@ -81,6 +82,8 @@ ERRORS = {500, 502, 503, 504}                           # RFC 5861 §4
 FORBID_STALE = ("must-revalidate", "proxy-revalidate", "s-maxage")
 TARGETED = (("weir-cache-control", structured_directives), ("cdn-cache-control", structured_directives),
             ("surrogate-control", surrogate_directives))
+OVERRIDDEN = {"no-store": ("no-store",), "private": ("private",), "no-cache": ("no-cache",), "freshness": ("max-age", "s-maxage"),
+              "must-revalidate": ("must-revalidate", "proxy-revalidate")}
 FOR_WEIR = ("weir-cache-control", "surrogate-control")
 STALE_MOST_S = 16777215
 KEEP_MOST_MINUTES = 65535
@@ -147,6 +150,7 @@ class Stored(Message):
     while_revalidate_s: int = 0
     if_error_s: int = 0
     control: dict = None
+    overridden: bool = False
 
     def validators(self):
         return self.first("etag"), self.first("last-modified")
@@ -294,6 +298,11 @@ class Cache:
     def judge(self, request, reply):
         """(why it is not stored, or "", what would be stored, whether its lifetime is the origin's word): §3."""
         control, expires_count = self.control_of(reply)
+        ignored = [name for word in self.options["override"] for name in OVERRIDDEN[word] if name in control]
+        if "freshness" in self.options["override"]:
+            ignored += ["expires"] * bool(reply.all("expires") and expires_count)
+            expires_count = False
+        control = {name: values for name, values in control.items() if name not in ignored}
         lifetime_s = self.explicit_lifetime(control, reply, expires_count)
         explicit = lifetime_s is not None
         authorized = bool(request.all("authorization"))
@@ -306,6 +315,7 @@ class Cache:
             lifetime_s = self.bound(lifetime_s, self.age_on_arrival(reply))
         one = Stored(fields=list(reply.fields), status=reply.status, body=reply.body, lifetime_s=lifetime_s or 0,
                      born_s=self.now_s - self.age_on_arrival(reply), arrived_s=self.now_s, control=control)
+        one.overridden = bool(ignored)
         if not one.forbids_stale() and "no-cache" not in control:
             one.while_revalidate_s = self.window(control, "stale-while-revalidate", "while_revalidate")
             one.if_error_s = self.window(control, "stale-if-error", "if_error")
@@ -357,7 +367,7 @@ class Cache:
 
     def may_set_cookie(self, given_s, control):
         if self.options["set_cookie"] == "auto":
-            return given_s > 0 and "no-cache" not in control
+            return given_s > 0 and "no-cache" not in control and not self.options["override"]
         return self.options["set_cookie"] == "store"
 
     @staticmethod
@@ -469,8 +479,8 @@ class Cache:
     def hit(self, request, ask, one, detail):
         self.counters["stale" if detail else "hits"] += 1
         status = {"hit": True, "ttl": self.ttl(one)}
-        if detail:
-            status["detail"] = detail
+        if detail or one.overridden:
+            status["detail"] = detail or "override"
         answer = self.from_stored(one, request, status, self.age(one))
         if detail == "stale-while-revalidate" and not self.forbids_storing(request):
             self.refresh(request.as_get(), ask, one)
@@ -552,9 +562,10 @@ class Cache:
         if about:
             self.counters["revalidated"] += 1
             about = self.take_not_modified(request, about, reply, copy=not one)
-            return self.from_stored(about, request, status | {"fwd-status": 304, "stored": True},
+            status |= {"fwd-status": 304, "stored": True} | ({"detail": "override"} if about.overridden else {})
+            return self.from_stored(about, request, status,
                                     self.age(about) if reply.all("age") else None)
-        reason = self.judge_and_store(request, reply, None if asks_alone else one) if reply else None
+        reason, new = self.judge_and_store(request, reply, None if asks_alone else one) if reply else (None, None)
         if reply is None or reply.status in ERRORS:
             stand_in = self.select(request)
             if stand_in and self.may_stand_in(stand_in, request):
@@ -570,6 +581,8 @@ class Cache:
             self.take_head(request, reply)
         if reason == "":
             status["stored"] = True
+            if new.overridden:
+                status["detail"] = "override"
         elif reason != "method":
             status["detail"] = reason
         if self.forbids_storing(request) and not any(request.all(name) for name in CONDITIONS):
@@ -578,13 +591,13 @@ class Cache:
         return self.from_reply(reply, request, status)
 
     def judge_and_store(self, request, reply, one):
-        """Returns why it is not stored; an error does not take the place of what may be given instead (§4.3.3)."""
+        """(why it is not stored, or "", what would be): an error does not take the place of what may be given instead (§4.3.3)."""
         reason, new, _ = self.judge(request, reply)
         if reply.status in ERRORS and one and (self.outlives_error(one) or self.may_stand_in(one, request)):
-            return "stale-if-error"
+            return "stale-if-error", new
         if reason == "":
             self.store(request, new)
-        return reason
+        return reason, new
 
     def may_stand_in(self, one, request):
         """RFC 5861 §4, §4.2.4."""
@@ -695,7 +708,7 @@ class Cache:
         elif "no-cache" not in judged.control:
             one.lifetime_s = self.bound(one.lifetime_s, self.now_s - judged.born_s)
         # So what a soft purge or a HEAD has made stale stays so: Weir remembers no other lifetime for these fields.
-        for name in ("born_s", "arrived_s", "control", "while_revalidate_s", "if_error_s"):
+        for name in ("born_s", "arrived_s", "control", "while_revalidate_s", "if_error_s", "overridden"):
             setattr(one, name, getattr(judged, name))
         one.fields = [(name, value) for name, value in one.fields if name.lower() != "age"]
         if one in self.stored:

@@ -151,15 +151,13 @@ class Stored(Message):
     if_error_s: int = 0
     control: dict = None
     overridden: bool = False
+    never_stale: bool = False
 
     def validators(self):
         return self.first("etag"), self.first("last-modified")
 
     def can_be_asked_about(self):
         return bool(self.first("etag")) or parse_date(self.first("last-modified")) is not None
-
-    def forbids_stale(self):
-        return any(name in self.control for name in FORBID_STALE)
 
 
 def is_set(control, name):
@@ -298,10 +296,13 @@ class Cache:
     def judge(self, request, reply):
         """(why it is not stored, or "", what would be stored, whether its lifetime is the origin's word): §3."""
         control, expires_count = self.control_of(reply)
-        ignored = [name for word in self.options["override"] for name in OVERRIDDEN[word] if name in control]
+        ignored = [name for word in self.options["override"] for name in OVERRIDDEN.get(word, ()) if name in control]
         if "freshness" in self.options["override"]:
             ignored += ["expires"] * bool(reply.all("expires") and expires_count)
             expires_count = False
+        ignored += ["vary"] * bool(members(reply.all("vary")) and "vary" in self.options["override"])
+        stale_words = () if "must-revalidate" in self.options["override"] else FORBID_STALE
+        ignored += ["s-maxage's"] * bool("s-maxage" in control and not stale_words)
         control = {name: values for name, values in control.items() if name not in ignored}
         lifetime_s = self.explicit_lifetime(control, reply, expires_count)
         explicit = lifetime_s is not None
@@ -316,7 +317,8 @@ class Cache:
         one = Stored(fields=list(reply.fields), status=reply.status, body=reply.body, lifetime_s=lifetime_s or 0,
                      born_s=self.now_s - self.age_on_arrival(reply), arrived_s=self.now_s, control=control)
         one.overridden = bool(ignored)
-        if not one.forbids_stale() and "no-cache" not in control:
+        one.never_stale = any(name in control for name in stale_words)
+        if not one.never_stale and "no-cache" not in control:
             one.while_revalidate_s = self.window(control, "stale-while-revalidate", "while_revalidate")
             one.if_error_s = self.window(control, "stale-if-error", "if_error")
         return self.why_not_stored(request, reply, one, explicit, given_s, lifetime_s is not None), one, explicit
@@ -333,7 +335,7 @@ class Cache:
         control = one.control
         understood = is_set(control, "must-understand") and self.options["must_understand_heeded"]
         authorized = bool(request.all("authorization"))
-        names = members(reply.all("vary"))
+        names = self.varying(reply)
         if request.method not in ("GET", "QUERY"):
             return "method"
         if self.forbids_storing(request):
@@ -384,6 +386,9 @@ class Cache:
 
     # -- which stored response answers a request --
 
+    def varying(self, reply):
+        return [] if "vary" in self.options["override"] else members(reply.all("vary"))
+
     def selecting(self, request, names):
         """What the request has in the fields that Vary names; None: it has no such field."""
         names = dict.fromkeys(name.lower() for name in names)
@@ -426,7 +431,7 @@ class Cache:
             return kind, ""
         if self.is_fresh(one):
             return "", ""
-        if one.forbids_stale() and self.options["must_revalidate_forbids_stale"]:
+        if one.never_stale and self.options["must_revalidate_forbids_stale"]:
             return "stale", ""
         accepted = bool(asks["max-stale"]) and -left_s <= asks["max-stale"]
         if (accepted or asks["nothing"]) and self.is_within(one, one.while_revalidate_s):
@@ -519,7 +524,7 @@ class Cache:
         reason, new, explicit = self.judge(request.as_get(), reply)
         if reason == "" and explicit and new.lifetime_s > 0 and "no-cache" not in new.control:
             self.store(request.as_get(), new)
-            status["stored"] = True
+            status |= {"stored": True} | ({"detail": "override"} if new.overridden else {})
 
     # -- removing --
 
@@ -608,7 +613,7 @@ class Cache:
             return True  # a 304 about another one has made it usable meanwhile
         if "no-cache" in one.control or asks["no-cache"] or self.age(one) > asks["max-age"] or asks["max-age"] == 0:
             return False
-        if one.forbids_stale() and self.options["must_revalidate_forbids_stale"]:
+        if one.never_stale and self.options["must_revalidate_forbids_stale"]:
             return False
         window_s = max(one.if_error_s if asks["nothing"] else 0, asks["if-error"])
         return window_s > 0 and self.is_within(one, window_s)
@@ -626,7 +631,7 @@ class Cache:
     def store(self, request, new):
         """§3; one with the same selecting values makes room for it."""
         new.key = request.key
-        new.vary = self.selecting(request, members(new.all("vary")))
+        new.vary = self.selecting(request, self.varying(new))
         new.fields = [(name, value) for name, value in new.fields if name.lower() not in ("age", "content-length")]
         self.stored = [one for one in self.stored if (one.key, one.vary) != (new.key, new.vary)]
         self.put_in_order(new)
@@ -665,16 +670,15 @@ class Cache:
             return weakly_equal(etag, one.first("etag"))
         return modified is None or one.first("last-modified") in (None, modified)
 
-    @staticmethod
-    def varies_more(one, reply):
+    def varies_more(self, one, reply):
         """Its Vary names a field that the stored one's does not: it cannot be about that."""
-        return not {name.lower() for name in members(reply.all("vary"))} <= {name for name, _ in one.vary}
+        return not {name.lower() for name in members(reply.all("vary"))} <= {name.lower() for name in members(one.all("vary"))}
 
     def take_not_modified(self, request, one, reply, copy=False):
         """§4.3.4; `copy`: it was not selected, and is stored once more for what this request selects."""
         if copy:
             second = dataclasses.replace(one)
-            second.vary = self.selecting(request, members(one.all("vary")))
+            second.vary = self.selecting(request, self.varying(one))
             if one in self.stored:
                 self.stored.append(second)
                 self.counters["stored"] += 1
@@ -703,12 +707,14 @@ class Cache:
             names = {name.lower() for name, _ in new}
             one.fields = [(name, value) for name, value in one.fields if name.lower() not in names] + new
         reason, judged, explicit = self.judge(request.as_get(), Reply(fields=one.fields, status=one.status, body=one.body))
-        if not explicit or self.deciding(reply) in FOR_WEIR or self.deciding(one) not in FOR_WEIR:
-            one.lifetime_s = judged.lifetime_s
-        elif "no-cache" not in judged.control:
-            one.lifetime_s = self.bound(one.lifetime_s, self.now_s - judged.born_s)
-        # So what a soft purge or a HEAD has made stale stays so: Weir remembers no other lifetime for these fields.
-        for name in ("born_s", "arrived_s", "control", "while_revalidate_s", "if_error_s", "overridden"):
+        remembered = self.deciding(one) in FOR_WEIR and self.deciding(reply) not in FOR_WEIR
+        if remembered:
+            # Weir keeps not the field but what came of it: what a soft purge or a HEAD has made stale stays so.
+            judged.while_revalidate_s, judged.if_error_s = one.while_revalidate_s, one.if_error_s
+        if remembered and explicit:
+            bounded = "no-cache" not in judged.control
+            judged.lifetime_s = self.bound(one.lifetime_s, self.now_s - judged.born_s) if bounded else one.lifetime_s
+        for name in ("lifetime_s", "born_s", "arrived_s", "control", "while_revalidate_s", "if_error_s", "overridden", "never_stale"):
             setattr(one, name, getattr(judged, name))
         one.fields = [(name, value) for name, value in one.fields if name.lower() != "age"]
         if one in self.stored:

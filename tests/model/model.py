@@ -152,6 +152,7 @@ class Stored(Message):
     control: dict = None
     overridden: bool = False
     never_stale: bool = False
+    keep_minutes: int = 0   # beyond its lifetime, to be asked about
 
     def validators(self):
         return self.first("etag"), self.first("last-modified")
@@ -211,10 +212,12 @@ class Cache:
     def is_useless(self, one):
         if self.is_fresh(one) or self.is_within(one, max(one.while_revalidate_s, one.if_error_s)):
             return False
-        # From the end of its lifetime on, or from its arrival; begun minutes count, and not more than 45 days.
-        ended_s = one.born_s + one.lifetime_s
-        keep_s = max(0, one.arrived_s - ended_s) + self.options["keep_s"]
-        return not one.can_be_asked_about() or self.now_s >= ended_s + min(-(-keep_s // 60), KEEP_MOST_MINUTES) * 60
+        return not one.can_be_asked_about() or self.now_s >= one.born_s + one.lifetime_s + one.keep_minutes * 60
+
+    def keep_minutes(self, one):
+        """From the end of its lifetime on, or from its arrival; begun minutes count, and not more than 45 days."""
+        keep_s = max(0, one.arrived_s - one.born_s - one.lifetime_s) + self.options["keep_s"]
+        return min(-(-keep_s // 60), KEEP_MOST_MINUTES)
 
     # -- what a response says --
 
@@ -316,6 +319,7 @@ class Cache:
             lifetime_s = self.bound(lifetime_s, self.age_on_arrival(reply))
         one = Stored(fields=list(reply.fields), status=reply.status, body=reply.body, lifetime_s=lifetime_s or 0,
                      born_s=self.now_s - self.age_on_arrival(reply), arrived_s=self.now_s, control=control)
+        one.keep_minutes = self.keep_minutes(one)
         one.overridden = bool(ignored)
         one.never_stale = any(name in control for name in stale_words)
         if not one.never_stale and "no-cache" not in control:
@@ -716,6 +720,7 @@ class Cache:
             judged.lifetime_s = self.bound(one.lifetime_s, self.now_s - judged.born_s) if bounded else one.lifetime_s
         for name in ("lifetime_s", "born_s", "arrived_s", "control", "while_revalidate_s", "if_error_s", "overridden", "never_stale"):
             setattr(one, name, getattr(judged, name))
+        one.keep_minutes = self.keep_minutes(one)
         one.fields = [(name, value) for name, value in one.fields if name.lower() != "age"]
         if one in self.stored:
             self.stored.remove(one)

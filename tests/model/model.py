@@ -34,6 +34,7 @@ OPTIONS = {
     "ttl_s": 0,                             # the route's, where the origin says nothing; 0: none
     "negative_ttl_s": 0,                    # from status 400 on
     "status_ttl_s": {},                     # of single statuses; 0: not even a guess
+    "override": (),                         # what of the origin's word counts for nothing
     "ttl_min_s": 0,                         # bounds from the arrival on; 0: none
     "ttl_max_s": 0,
     "public_is_guessed": True,              # §4.2.2: may
@@ -81,6 +82,8 @@ ERRORS = {500, 502, 503, 504}                           # RFC 5861 §4
 FORBID_STALE = ("must-revalidate", "proxy-revalidate", "s-maxage")
 TARGETED = (("weir-cache-control", structured_directives), ("cdn-cache-control", structured_directives),
             ("surrogate-control", surrogate_directives))
+OVERRIDDEN = {"no-store": ("no-store",), "private": ("private",), "no-cache": ("no-cache",), "freshness": ("max-age", "s-maxage"),
+              "must-revalidate": ("must-revalidate", "proxy-revalidate")}
 FOR_WEIR = ("weir-cache-control", "surrogate-control")
 STALE_MOST_S = 16777215
 KEEP_MOST_MINUTES = 65535
@@ -147,15 +150,15 @@ class Stored(Message):
     while_revalidate_s: int = 0
     if_error_s: int = 0
     control: dict = None
+    overridden: bool = False
+    never_stale: bool = False
+    keep_minutes: int = 0   # beyond its lifetime, to be asked about
 
     def validators(self):
         return self.first("etag"), self.first("last-modified")
 
     def can_be_asked_about(self):
         return bool(self.first("etag")) or parse_date(self.first("last-modified")) is not None
-
-    def forbids_stale(self):
-        return any(name in self.control for name in FORBID_STALE)
 
 
 def is_set(control, name):
@@ -209,10 +212,12 @@ class Cache:
     def is_useless(self, one):
         if self.is_fresh(one) or self.is_within(one, max(one.while_revalidate_s, one.if_error_s)):
             return False
-        # From the end of its lifetime on, or from its arrival; begun minutes count, and not more than 45 days.
-        ended_s = one.born_s + one.lifetime_s
-        keep_s = max(0, one.arrived_s - ended_s) + self.options["keep_s"]
-        return not one.can_be_asked_about() or self.now_s >= ended_s + min(-(-keep_s // 60), KEEP_MOST_MINUTES) * 60
+        return not one.can_be_asked_about() or self.now_s >= one.born_s + one.lifetime_s + one.keep_minutes * 60
+
+    def keep_minutes(self, one):
+        """From the end of its lifetime on, or from its arrival; begun minutes count, and not more than 45 days."""
+        keep_s = max(0, one.arrived_s - one.born_s - one.lifetime_s) + self.options["keep_s"]
+        return min(-(-keep_s // 60), KEEP_MOST_MINUTES)
 
     # -- what a response says --
 
@@ -294,6 +299,14 @@ class Cache:
     def judge(self, request, reply):
         """(why it is not stored, or "", what would be stored, whether its lifetime is the origin's word): §3."""
         control, expires_count = self.control_of(reply)
+        ignored = [name for word in self.options["override"] for name in OVERRIDDEN.get(word, ()) if name in control]
+        if "freshness" in self.options["override"]:
+            ignored += ["expires"] * bool(reply.all("expires") and expires_count)
+            expires_count = False
+        ignored += ["vary"] * bool(members(reply.all("vary")) and "vary" in self.options["override"])
+        stale_words = () if "must-revalidate" in self.options["override"] else FORBID_STALE
+        ignored += ["s-maxage's"] * bool("s-maxage" in control and not stale_words)
+        control = {name: values for name, values in control.items() if name not in ignored}
         lifetime_s = self.explicit_lifetime(control, reply, expires_count)
         explicit = lifetime_s is not None
         authorized = bool(request.all("authorization"))
@@ -306,7 +319,10 @@ class Cache:
             lifetime_s = self.bound(lifetime_s, self.age_on_arrival(reply))
         one = Stored(fields=list(reply.fields), status=reply.status, body=reply.body, lifetime_s=lifetime_s or 0,
                      born_s=self.now_s - self.age_on_arrival(reply), arrived_s=self.now_s, control=control)
-        if not one.forbids_stale() and "no-cache" not in control:
+        one.keep_minutes = self.keep_minutes(one)
+        one.overridden = bool(ignored)
+        one.never_stale = any(name in control for name in stale_words)
+        if not one.never_stale and "no-cache" not in control:
             one.while_revalidate_s = self.window(control, "stale-while-revalidate", "while_revalidate")
             one.if_error_s = self.window(control, "stale-if-error", "if_error")
         return self.why_not_stored(request, reply, one, explicit, given_s, lifetime_s is not None), one, explicit
@@ -323,7 +339,7 @@ class Cache:
         control = one.control
         understood = is_set(control, "must-understand") and self.options["must_understand_heeded"]
         authorized = bool(request.all("authorization"))
-        names = members(reply.all("vary"))
+        names = self.varying(reply)
         if request.method not in ("GET", "QUERY"):
             return "method"
         if self.forbids_storing(request):
@@ -357,7 +373,7 @@ class Cache:
 
     def may_set_cookie(self, given_s, control):
         if self.options["set_cookie"] == "auto":
-            return given_s > 0 and "no-cache" not in control
+            return given_s > 0 and "no-cache" not in control and not self.options["override"]
         return self.options["set_cookie"] == "store"
 
     @staticmethod
@@ -373,6 +389,9 @@ class Cache:
         return is_set(control, "public") or "must-revalidate" in control or None not in shared
 
     # -- which stored response answers a request --
+
+    def varying(self, reply):
+        return [] if "vary" in self.options["override"] else members(reply.all("vary"))
 
     def selecting(self, request, names):
         """What the request has in the fields that Vary names; None: it has no such field."""
@@ -416,7 +435,7 @@ class Cache:
             return kind, ""
         if self.is_fresh(one):
             return "", ""
-        if one.forbids_stale() and self.options["must_revalidate_forbids_stale"]:
+        if one.never_stale and self.options["must_revalidate_forbids_stale"]:
             return "stale", ""
         accepted = bool(asks["max-stale"]) and -left_s <= asks["max-stale"]
         if (accepted or asks["nothing"]) and self.is_within(one, one.while_revalidate_s):
@@ -469,8 +488,8 @@ class Cache:
     def hit(self, request, ask, one, detail):
         self.counters["stale" if detail else "hits"] += 1
         status = {"hit": True, "ttl": self.ttl(one)}
-        if detail:
-            status["detail"] = detail
+        if detail or one.overridden:
+            status["detail"] = detail or "override"
         answer = self.from_stored(one, request, status, self.age(one))
         if detail == "stale-while-revalidate" and not self.forbids_storing(request):
             self.refresh(request.as_get(), ask, one)
@@ -509,7 +528,7 @@ class Cache:
         reason, new, explicit = self.judge(request.as_get(), reply)
         if reason == "" and explicit and new.lifetime_s > 0 and "no-cache" not in new.control:
             self.store(request.as_get(), new)
-            status["stored"] = True
+            status |= {"stored": True} | ({"detail": "override"} if new.overridden else {})
 
     # -- removing --
 
@@ -552,9 +571,10 @@ class Cache:
         if about:
             self.counters["revalidated"] += 1
             about = self.take_not_modified(request, about, reply, copy=not one)
-            return self.from_stored(about, request, status | {"fwd-status": 304, "stored": True},
+            status |= {"fwd-status": 304, "stored": True} | ({"detail": "override"} if about.overridden else {})
+            return self.from_stored(about, request, status,
                                     self.age(about) if reply.all("age") else None)
-        reason = self.judge_and_store(request, reply, None if asks_alone else one) if reply else None
+        reason, new = self.judge_and_store(request, reply, None if asks_alone else one) if reply else (None, None)
         if reply is None or reply.status in ERRORS:
             stand_in = self.select(request)
             if stand_in and self.may_stand_in(stand_in, request):
@@ -570,6 +590,8 @@ class Cache:
             self.take_head(request, reply)
         if reason == "":
             status["stored"] = True
+            if new.overridden:
+                status["detail"] = "override"
         elif reason != "method":
             status["detail"] = reason
         if self.forbids_storing(request) and not any(request.all(name) for name in CONDITIONS):
@@ -578,13 +600,13 @@ class Cache:
         return self.from_reply(reply, request, status)
 
     def judge_and_store(self, request, reply, one):
-        """Returns why it is not stored; an error does not take the place of what may be given instead (§4.3.3)."""
+        """(why it is not stored, or "", what would be): an error does not take the place of what may be given instead (§4.3.3)."""
         reason, new, _ = self.judge(request, reply)
         if reply.status in ERRORS and one and (self.outlives_error(one) or self.may_stand_in(one, request)):
-            return "stale-if-error"
+            return "stale-if-error", new
         if reason == "":
             self.store(request, new)
-        return reason
+        return reason, new
 
     def may_stand_in(self, one, request):
         """RFC 5861 §4, §4.2.4."""
@@ -595,7 +617,7 @@ class Cache:
             return True  # a 304 about another one has made it usable meanwhile
         if "no-cache" in one.control or asks["no-cache"] or self.age(one) > asks["max-age"] or asks["max-age"] == 0:
             return False
-        if one.forbids_stale() and self.options["must_revalidate_forbids_stale"]:
+        if one.never_stale and self.options["must_revalidate_forbids_stale"]:
             return False
         window_s = max(one.if_error_s if asks["nothing"] else 0, asks["if-error"])
         return window_s > 0 and self.is_within(one, window_s)
@@ -613,7 +635,7 @@ class Cache:
     def store(self, request, new):
         """§3; one with the same selecting values makes room for it."""
         new.key = request.key
-        new.vary = self.selecting(request, members(new.all("vary")))
+        new.vary = self.selecting(request, self.varying(new))
         new.fields = [(name, value) for name, value in new.fields if name.lower() not in ("age", "content-length")]
         self.stored = [one for one in self.stored if (one.key, one.vary) != (new.key, new.vary)]
         self.put_in_order(new)
@@ -652,16 +674,15 @@ class Cache:
             return weakly_equal(etag, one.first("etag"))
         return modified is None or one.first("last-modified") in (None, modified)
 
-    @staticmethod
-    def varies_more(one, reply):
+    def varies_more(self, one, reply):
         """Its Vary names a field that the stored one's does not: it cannot be about that."""
-        return not {name.lower() for name in members(reply.all("vary"))} <= {name for name, _ in one.vary}
+        return not {name.lower() for name in members(reply.all("vary"))} <= {name.lower() for name in members(one.all("vary"))}
 
     def take_not_modified(self, request, one, reply, copy=False):
         """§4.3.4; `copy`: it was not selected, and is stored once more for what this request selects."""
         if copy:
             second = dataclasses.replace(one)
-            second.vary = self.selecting(request, members(one.all("vary")))
+            second.vary = self.selecting(request, self.varying(one))
             if one in self.stored:
                 self.stored.append(second)
                 self.counters["stored"] += 1
@@ -690,13 +711,16 @@ class Cache:
             names = {name.lower() for name, _ in new}
             one.fields = [(name, value) for name, value in one.fields if name.lower() not in names] + new
         reason, judged, explicit = self.judge(request.as_get(), Reply(fields=one.fields, status=one.status, body=one.body))
-        if not explicit or self.deciding(reply) in FOR_WEIR or self.deciding(one) not in FOR_WEIR:
-            one.lifetime_s = judged.lifetime_s
-        elif "no-cache" not in judged.control:
-            one.lifetime_s = self.bound(one.lifetime_s, self.now_s - judged.born_s)
-        # So what a soft purge or a HEAD has made stale stays so: Weir remembers no other lifetime for these fields.
-        for name in ("born_s", "arrived_s", "control", "while_revalidate_s", "if_error_s"):
+        remembered = self.deciding(one) in FOR_WEIR and self.deciding(reply) not in FOR_WEIR
+        if remembered:
+            # Weir keeps not the field but what came of it: what a soft purge or a HEAD has made stale stays so.
+            judged.while_revalidate_s, judged.if_error_s = one.while_revalidate_s, one.if_error_s
+        if remembered and explicit:
+            bounded = "no-cache" not in judged.control
+            judged.lifetime_s = self.bound(one.lifetime_s, self.now_s - judged.born_s) if bounded else one.lifetime_s
+        for name in ("lifetime_s", "born_s", "arrived_s", "control", "while_revalidate_s", "if_error_s", "overridden", "never_stale"):
             setattr(one, name, getattr(judged, name))
+        one.keep_minutes = self.keep_minutes(one)
         one.fields = [(name, value) for name, value in one.fields if name.lower() != "age"]
         if one in self.stored:
             self.stored.remove(one)

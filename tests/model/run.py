@@ -384,7 +384,7 @@ def run_sequences(bench, options, seed, count, failures, shrinks=True):
 
 
 def change(value):
-    return {bool: lambda: not value, int: lambda: value + 5, str: lambda: "refuse", dict: lambda: {200: 5}}[type(value)]()
+    return {bool: lambda: not value, int: lambda: value + 5, str: lambda: "refuse", dict: lambda: {200: 5}, tuple: lambda: ("private",)}[type(value)]()
 
 
 def run_planted(bench, seed, count):

@@ -17,6 +17,9 @@ ROUTES = {
     "stale": ({"stale_while_revalidate": "5s", "stale_if_error": "60s"}, {"while_revalidate_s": 5, "if_error_s": 60}),
     "guessing": ({"heuristic_percent": 50, "heuristic_max": "60s", "set_cookie": "store"},
                  {"heuristic_percent": 50, "heuristic_max_s": 60, "set_cookie": "store"}),
+    "knowing": ({"ttl": "5s", "override": ["no-store", "private", "no-cache", "freshness"]},
+                {"ttl_s": 5, "override": ("no-store", "private", "no-cache", "freshness")}),
+    "deaf": ({"override": ["vary", "must-revalidate"], "stale_if_error": "60s"}, {"override": ("vary", "must-revalidate"), "if_error_s": 60}),
     "careful": ({"ttl": "60s", "set_cookie": "refuse"}, {"ttl_s": 60, "set_cookie": "refuse"}),
 }
 URLS = ("/a", "/b", "/c")

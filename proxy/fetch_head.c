@@ -134,6 +134,13 @@ static enum freshen update(struct fetch *fetch, struct cache_object *stored, enu
     return FRESHENED;
 }
 
+/* What may not be given to one with Authorization (RFC 9111 §3.5) learns nothing from its answer. */
+static bool is_for_who_asked(const struct fetch *fetch, const struct cache_object *stored)
+{
+    return !fetch->directives.authorization ||
+           (cache_object_meta(stored).flags & CACHE_FOR_AUTHORIZED) != 0;
+}
+
 /* It is delivered no more before the origin has been asked, unless that fails. */
 static void make_stale(struct fetch *fetch, struct cache_object *stored)
 {
@@ -166,9 +173,10 @@ static void take_head_answer(struct fetch *fetch)
         enum policy_told told = policy_told_by_head(
             cache_object_block(stored), cache_object_length(stored), http1_fields(head), length);
 
-        if (told == POLICY_TOLD_NOTHING ||
-            (fetch->directives.authorization && !(meta.flags & CACHE_FOR_AUTHORIZED)))
+        if (told == POLICY_TOLD_NOTHING || !is_for_who_asked(fetch, stored))
             continue;
+        if (told == POLICY_TOLD_SAME && meta.lifetime_s != fetch->variants_s[i])
+            continue; /* a soft purge came after the question */
         if (told == POLICY_TOLD_OTHER || meta.status != 200 ||
             update(fetch, stored, UPDATE_STORED, &updated) != FRESHENED)
             make_stale(fetch, stored);
@@ -275,7 +283,8 @@ static void freshen_others(struct fetch *fetch, const struct cache_object *chose
     for (unsigned i = 0; i < count; i++) {
         struct cache_object *updated = NULL;
 
-        if (found[i] != chosen && cache_object_meta(found[i]).born_ms <= fetch->requested_ms &&
+        if (found[i] != chosen && is_for_who_asked(fetch, found[i]) &&
+            cache_object_meta(found[i]).born_ms <= fetch->requested_ms &&
             policy_names_stored(cache_object_block(found[i]), http1_fields(&fetch->head), true))
             update(fetch, found[i], UPDATE_STORED, &updated);
         cache_object_release(&updated);
@@ -320,17 +329,22 @@ bool fetch_find_variants(struct fetch *fetch)
                                     fetch->worker->loop.now_ms, found, ASKED_VARIANTS);
 
     fetch->variants = arena_alloc(&fetch->arena, sizeof(found));
+    fetch->variants_s = arena_alloc(&fetch->arena, ASKED_VARIANTS * sizeof(*fetch->variants_s));
     for (unsigned i = 0; i < count; i++) {
         struct str etag = cache_block_field(cache_object_block(found[i]), FIELD_ETAG);
+        struct cache_meta meta = cache_object_meta(found[i]);
 
         /* A condition is about a 200 (RFC 9110 §13.2.1). */
-        if (fetch->variants &&
-            (by_head || (cache_object_meta(found[i]).status == 200 && policy_is_entity_tag(etag))))
-            fetch->variants[fetch->variants_count++] = found[i];
-        else
+        if (!fetch->variants || !fetch->variants_s ||
+            !(by_head || (meta.status == 200 && policy_is_entity_tag(etag) &&
+                          is_for_who_asked(fetch, found[i])))) {
             cache_object_release(&found[i]);
+            continue;
+        }
+        fetch->variants_s[fetch->variants_count] = meta.lifetime_s;
+        fetch->variants[fetch->variants_count++] = found[i];
     }
-    return fetch->variants != NULL;
+    return fetch->variants && fetch->variants_s;
 }
 
 void fetch_release_variants(struct fetch *fetch)

@@ -172,7 +172,6 @@ BREAKAGES = {
         Break("list_push_front(cache_index_fills(shard, &fill->key), &fill->link);", ";"),
     ],
     "cache/key.c": [
-        Break("out->overflow = true;", ";"),
         Break(
             "while (colon > 0 && authority.ptr[colon - 1] >= '0' && authority.ptr[colon - 1] <= '9')",
             "while (colon > 0 && authority.ptr[colon - 1] > '0' && authority.ptr[colon - 1] <= '9')"),
@@ -319,9 +318,6 @@ BREAKAGES = {
         Break("meta->lifetime_s = 0;", ";"),
     ],
     "cache/policy.c": [
-        Break(
-            "return c != '\\0' && strchr(\"!#$%&'*+-.^_`|~\", c) != NULL;",
-            "return c != '\\0' || strchr(\"!#$%&'*+-.^_`|~\", c) != NULL;"),
         Break("len++;", ";"),
         Break("return s.len > 0 && span_token(s) == s.len;", "return s.len > 0 || span_token(s) == s.len;"),
         Break("if (s.ptr[i] == '\\\\') {", "if (s.ptr[i] != '\\\\') {"),
@@ -977,8 +973,12 @@ BREAKAGES = {
             stories="test_hop_by_hop.py"),
     ],
     "proxy/fetch_head.c": [
-        Break("    meta.flags |= old.flags & CACHE_HAS_VARY;\n", "    ;\n", stories="test_validation.py test_vary.py"),
-        Break("    meta.status = old.status;\n", "    ;\n", stories="test_validation.py"),
+        Break(
+            "    meta.flags |= old.flags & CACHE_HAS_VARY;\n",
+            "    ;\n",
+            stories="test_vary.py",
+            same="the updated head has its Vary still, by which policy_judge() has set the flag"),
+        Break("    meta.status = old.status;\n", "    ;\n", same="policy_judge() was given that status, and has set it"),
         Break(
             "        return FRESHEN_NO_MEMORY;\n    if (reason != POLICY_STORE)",
             "        return FRESHEN_NO_MEMORY;\n    if (reason == POLICY_STORE)",
@@ -1028,7 +1028,7 @@ BREAKAGES = {
         Break(
             "    bool from_cache = request->outcome == OUTCOME_HIT || request->outcome == OUTCOME_STALE ||",
             "    bool from_cache = request->outcome == OUTCOME_STALE ||",
-            stories="test_hop_by_hop.py"),
+            stories="test_hit_miss.py"),
         Break("    append_u64(out, age_s);", "    append_u64(out, 0);", stories="test_hop_by_hop.py"),
         Break(
             "    if (!from_cache && !(meta->flags & CACHE_HAD_AGE))",

@@ -548,19 +548,26 @@ class Cache:
     def ask_about(self, request, ask, one, others):
         """(the answer, the stored response that a 304 is about or None): with the validators of one or of variants."""
         etag, modified = one.validators() if one and one.can_be_asked_about() else (None, None)
-        if not one and self.options["variants_asked_about"]:
-            tags = [other.first("etag") for other in others[:VARIANTS_ASKED] if other.status == 200 and is_entity_tag(other.first("etag"))]
-            etag = ", ".join(tags) or None
+        if not one:
+            others = self.variants_for(request, others)
+            etag = ", ".join(other.first("etag") for other in others) or None
         reply = self.with_date(ask(Asked(request.method, request.url, etag, modified)))
         if reply is None or reply.status != 304 or not (etag or modified):
             return reply, None
-        about = one or next((other for other in others[:VARIANTS_ASKED] if other.status == 200 and
-                             is_entity_tag(other.first("etag")) and weakly_equal(other.first("etag"), reply.first("etag"))), None)
+        about = one or next((other for other in others if weakly_equal(other.first("etag"), reply.first("etag"))), None)
         if about and about.vary:
             self.update_others(request, about, reply)
         if about and self.is_about(about, reply):
             return reply, about
         return self.with_date(ask(Asked(request.method, request.url, None, None))), None
+
+    def variants_for(self, request, others):
+        """Those whose entity-tags the origin is asked about (§4.3.1)."""
+        if not self.options["variants_asked_about"]:
+            return []
+        guarded = bool(request.all("authorization"))
+        return [other for other in others[:VARIANTS_ASKED] if other.status == 200 and is_entity_tag(other.first("etag")) and
+                not (guarded and not self.may_be_shared(other.control))]
 
     def forward(self, request, ask, one, others, why):
         status = {"fwd": why}

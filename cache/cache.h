@@ -56,7 +56,8 @@ enum {
     CACHE_HAD_AGE = 1 << 6,        /* came with an Age: from a cache between Weir and the origin */
     CACHE_OVERRIDDEN = 1 << 7,     /* the route passed over something that it says */
     CACHE_BY_WEIR = 1 << 8,        /* judged by Weir-Cache-Control, */
-    CACHE_BY_SURROGATE = 1 << 9    /* or by Surrogate-Control: neither is kept with it */
+    CACHE_BY_SURROGATE = 1 << 9,   /* or by Surrogate-Control: neither is kept with it */
+    CACHE_CUT_SHORT = 1 << 10      /* stale before its time: its lifetime is not what was granted */
 };
 
 struct cache_meta {
@@ -213,6 +214,9 @@ void policy_append_unkept(struct fields not_modified, struct appender *out);
  * when it does not fit, or when the 304 is about another response (its ETag or Vary tells): then
  * nothing may be updated, and the origin is to be asked again without a condition. */
 bool policy_freshen_block(struct str stored, struct fields not_modified, struct appender *out);
+/* Whether a stored response's lifetime is forgotten, and the answer does not give it anew: it came in
+ * a field that is not kept, and was cut short. Then the origin is to be asked for the whole. */
+bool policy_lacks_lifetime(const struct cache_meta *stored, struct fields answer);
 
 /* The value of the first line of that field in a field block ("Name: value\r\n"…); ptr NULL when
  * absent. */

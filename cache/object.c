@@ -238,8 +238,11 @@ struct cache_meta cache_object_meta(const struct cache_object *object)
 void cache_object_soften(struct cache_object *object, int64_t now_ms)
 {
     uint32_t age_s = policy_age_s(&object->meta, now_ms);
-    if (age_s < object->meta.lifetime_s)
-        __atomic_store_n(&object->meta.lifetime_s, age_s, __ATOMIC_RELAXED);
+    uint16_t flags = object->meta.flags | CACHE_CUT_SHORT;
+    if (age_s >= object->meta.lifetime_s)
+        return;
+    __atomic_store_n(&object->meta.flags, flags, __ATOMIC_RELAXED);
+    __atomic_store_n(&object->meta.lifetime_s, age_s, __ATOMIC_RELAXED);
 }
 
 struct str cache_object_vary(const struct cache_object *object)

@@ -1,5 +1,5 @@
 /*
- * The rules, first part: what a request says (RFC 9111 §5.2.1, §5.4), what a stored response is
+ * The rules: what a request says (RFC 9111 §5.2.1, §5.4), what a stored response is
  * good for (§4, §4.2), and the directives of Cache-Control, which policy_response.c reads too.
  *
  * policy_read_request() runs for each request and policy_use_stored() for each hit, under the

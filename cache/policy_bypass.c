@@ -1,5 +1,5 @@
 /*
- * The rules, fourth part: which requests a route keeps from the cache by the cookies and fields that
+ * The rules: which requests a route keeps from the cache by the cookies and fields that
  * they have. Called for each request of a route that names any. Pure; owns nothing; any thread.
  */
 #include "cache/key.h"

@@ -1,5 +1,5 @@
 /*
- * The rules, third part: a client's conditions on a stored response (RFC 9110 §13, RFC 9111
+ * The rules: a client's conditions on a stored response (RFC 9110 §13, RFC 9111
  * §4.3.2). Called for each response delivered from an object; without a condition in the request
  * it is one pass over the ids. A condition that is malformed is not met, so that the client is
  * sent the whole response. Pure; owns nothing; any thread.

@@ -1,5 +1,5 @@
 /*
- * The rules, fifth part: what a response's directives say (RFC 9111 §5.2.2), those of Cache-Control
+ * The rules: what a response's directives say (RFC 9111 §5.2.2), those of Cache-Control
  * and those of the fields that take its place. Weir-Cache-Control and CDN-Cache-Control are
  * dictionaries of structured fields (RFC 9213, RFC 9651); Surrogate-Control (W3C's Edge
  * Architecture) is written like Cache-Control. The first of the three, in this order, that is there,

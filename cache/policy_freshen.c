@@ -1,5 +1,5 @@
 /*
- * The rules, fourth part: which fields of a response are stored (RFC 9111 §3.1), the field block
+ * The rules: which fields of a response are stored (RFC 9111 §3.1), the field block
  * that a stored head is ("Name: value\r\n"…), and how a 304 updates it (§3.2, §4.3.4).
  *
  * Called by a fetch: for each field of each response, and once for each 304. Pure; owns nothing;
@@ -234,4 +234,16 @@ bool policy_freshen_block(struct str stored, struct fields not_modified, struct 
             append_line(out, &not_modified.list[i]);
     }
     return !out->overflow;
+}
+
+bool policy_lacks_lifetime(const struct cache_meta *stored, struct fields answer)
+{
+    if (weir_likely(!(stored->flags & CACHE_CUT_SHORT)))
+        return false;
+    if (stored->flags & CACHE_BY_WEIR)
+        return fields_first(answer, FIELD_WEIR_CACHE_CONTROL) == NULL;
+    return (stored->flags & CACHE_BY_SURROGATE) &&
+           fields_first(answer, FIELD_WEIR_CACHE_CONTROL) == NULL &&
+           fields_first(answer, FIELD_CDN_CACHE_CONTROL) == NULL &&
+           fields_first(answer, FIELD_SURROGATE_CONTROL) == NULL;
 }

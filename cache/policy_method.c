@@ -1,5 +1,5 @@
 /*
- * The rules, fifth part: the responses to which methods are stored (RFC 9111 §3). GET's and QUERY's; and a
+ * The rules: the responses to which methods are stored (RFC 9111 §3). GET's and QUERY's; and a
  * POST's 200 that gives its own freshness and says by Content-Location that it is the target's
  * representation (RFC 9110 §9.3.3, §8.7): it answers later GETs. Another 2xx would be a strange
  * answer to a GET. Pure; any thread.

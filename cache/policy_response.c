@@ -1,5 +1,5 @@
 /*
- * The rules, second part: whether a response is stored (RFC 9111 §3), for how long it is fresh
+ * The rules: whether a response is stored (RFC 9111 §3), for how long it is fresh
  * (§4.2.1, §4.2.2) and how old it is already (§4.2.3). Called by a fetch for each response head,
  * and again after a 304 with the updated head. What is decided here goes into struct cache_meta,
  * so that a hit parses nothing. What the directives are is policy_control.c's.

@@ -105,7 +105,8 @@ static enum freshen update(struct fetch *fetch, struct cache_object *stored, enu
     enum policy_reason reason;
     struct str selected;
 
-    if (!policy_freshen_block(cache_object_block(stored), http1_fields(&fetch->head), &block))
+    if (policy_lacks_lifetime(&old, http1_fields(&fetch->head)) ||
+        !policy_freshen_block(cache_object_block(stored), http1_fields(&fetch->head), &block))
         return FRESHEN_OTHER;
     renewal.block = str_of(block.ptr, block.len);
     if (!read_block(fetch, &block, &read))
@@ -152,6 +153,7 @@ static void make_stale(struct fetch *fetch, struct cache_object *stored)
 
     meta.lifetime_s = meta.lifetime_s < age_s ? meta.lifetime_s : age_s;
     meta.stale_while_revalidate_s = 0;
+    meta.flags |= CACHE_CUT_SHORT;
     updated = cache_freshen(cache, &fetch->key, stored, &meta, cache_object_block(stored), now_ms);
     if (!updated)
         cache_drop(cache, &fetch->key, stored);

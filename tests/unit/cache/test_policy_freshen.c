@@ -254,6 +254,40 @@ static void test_update_that_does_not_fit(void **state)
     }
 }
 
+static void test_lifetimes_cut_short(void **state)
+{
+    (void)state;
+    enum {
+        CUT = CACHE_CUT_SHORT,
+        WEIR = CACHE_BY_WEIR,
+        SURROGATE = CACHE_BY_SURROGATE
+    };
+    static const struct {
+        const char *head;
+        unsigned flags;
+        bool wanted;
+    } rows[] = {
+        {"ETag: x", 0, false},
+        {"ETag: x", WEIR, false},
+        {"ETag: x", CUT, false},
+        {"ETag: x", CUT | WEIR, true},
+        {"ETag: x", CUT | SURROGATE, true},
+        {"Weir-Cache-Control: max-age=1", CUT | WEIR, false},
+        {"Weir-Cache-Control: max-age=1", CUT | SURROGATE, false},
+        {"CDN-Cache-Control: max-age=1", CUT | WEIR, true},
+        {"CDN-Cache-Control: max-age=1", CUT | SURROGATE, false},
+        {"Surrogate-Control: max-age=1", CUT | WEIR, true},
+        {"Surrogate-Control: max-age=1", CUT | SURROGATE, false},
+        {"Cache-Control: max-age=1", CUT | SURROGATE, true},
+    };
+    for (size_t i = 0; i < weir_count(rows); i++) {
+        struct head head = head_of(rows[i].head);
+        struct cache_meta meta = {.flags = (uint16_t)rows[i].flags};
+        expect_row(rows[i].head, policy_lacks_lifetime(&meta, fields_of(&head)), rows[i].wanted);
+    }
+    no_row_failed();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +298,7 @@ int main(void)
         cmocka_unit_test(test_which_is_named_4_3_4),
         cmocka_unit_test(test_what_a_head_tells_4_3_5),
         cmocka_unit_test(test_update_that_does_not_fit),
+        cmocka_unit_test(test_lifetimes_cut_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

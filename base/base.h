@@ -316,7 +316,7 @@ int64_t base_clock_mono_us(void);
 int64_t base_clock_wall_us(void);
 /* Any thread. */
 void base_clock_advance(int64_t ms);
-/* From here on only base_clock_advance() moves them. The wall's stands at a whole second. */
+/* From here on only base_clock_advance() moves them. Both stand at whole seconds. */
 void base_clock_hold(void);
 /* The wall's alone, either way, as whoever sets a machine's clock does. */
 void base_clock_step_wall(int64_t ms);

@@ -48,11 +48,12 @@ void base_clock_advance(int64_t ms)
 
 void base_clock_hold(void)
 {
-    int64_t wall_us;
+    int64_t mono_us, wall_us;
 
-    base_clock_advance(1000); /* to the next second: the clocks never go back */
+    base_clock_advance(1000); /* to the next seconds: the clocks never go back */
+    mono_us = base_clock_mono_us() / 1000000 * 1000000;
     wall_us = base_clock_wall_us() / 1000000 * 1000000;
-    atomic_store(&held.mono_us, base_clock_mono_us() - atomic_load(&offset_us));
+    atomic_store(&held.mono_us, mono_us - atomic_load(&offset_us));
     atomic_store(&held.wall_us, wall_us - atomic_load(&offset_us) - atomic_load(&wall_offset_us));
 }
 

@@ -1,7 +1,7 @@
 """A shared cache by RFC 9111, small enough to be read: what tests/model/run.py expects of Weir.
 
-Written from the RFC's text (sections are its own unless another RFC is named) and not from Weir's sources. Where the RFC
-leaves a choice, OPTIONS has the one that docs/caching.md says Weir has made. One request at a time, whole seconds.
+Written from the RFC's text (sections are its own unless another RFC is named) and, where that leaves a choice, from
+docs/caching.md; not from Weir's sources. OPTIONS has these choices by name. One request at a time, whole seconds.
 
     cache = Cache(OPTIONS, now_s)
     answer = cache.exchange(request, ask)      ask(Asked) -> Reply, or None: the origin fails
@@ -15,9 +15,9 @@ What is asked and stored behind a client's back (stale-while-revalidate) has hap
 import collections
 import dataclasses
 
-from values import (AGE_MOST_S, HEURISTIC, OVERFLOW_S, UNDERSTOOD, Message, byte_ranges, directives, entity_tags, format_date, is_entity_tag,
-                    join_ranges, members, parse_date, seconds, string_list, structured_directives, surrogate_directives, tokens,
-                    weakly_equal)
+from values import (AGE_MOST_S, HEURISTIC, OVERFLOW_S, UNDERSTOOD, Message, byte_ranges, directives, entity_tags, format_date,
+                    is_entity_tag, join_ranges, members, parse_date, seconds, string_list, structured_directives,
+                    surrogate_directives, tokens, weakly_equal)
 
 # Where the RFC leaves a choice, and rules that can be got wrong. run.py --planted changes one at a time and has to find a
 # difference.
@@ -41,7 +41,7 @@ OPTIONS = {
     "fresh_at_its_lifetime": False,         # §4.2: "freshness_lifetime > current_age"
     "date_slack_s": 1,                      # §4.2.3: a Date one second behind counts as now
     "age_counts": True,                     # §4.2.3: Age in an answer
-    "wall_moves_ages": False,
+    "wall_moves_ages": False,               # when someone sets the wall clock
     "s_maxage_first": True,                 # §5.2.2.10
     "conflict_is_stale": True,              # §4.2.1: the first, or stale
     "targeted_first": True,                 # RFC 9213
@@ -227,8 +227,7 @@ class Cache:
             control = parse(reply.all(name))
             if control:
                 return control, False
-        control = directives(reply.all("cache-control"))
-        return {"malformed": [None]} if control is None else control, True
+        return directives(reply.all("cache-control")), True
 
     def deciding(self, reply):
         """The name of the targeted field that decides, or None."""
@@ -379,7 +378,7 @@ class Cache:
     @staticmethod
     def forbids_storing(request):
         """§5.2.1.5."""
-        return "no-store" in (directives(request.all("cache-control")) or {})
+        return "no-store" in directives(request.all("cache-control"))
 
     def may_be_shared(self, control):
         """§3.5: what allows to use it for others although it was asked for with Authorization."""
@@ -445,14 +444,14 @@ class Cache:
     def request_directives(self, request):
         """§5.2.1; what is malformed or repeated is read as what asks for more."""
         control = directives(request.all("cache-control"))
-        if control is None:
-            control = {"no-cache": [None]}
+        if "malformed" in control:
+            control["no-cache"] = [None]
 
         def least(name, without=0):
             values = [without if value is None else -1 if seconds(value) is None else seconds(value) for value in control[name]]
             return max(0, min(values))
         fresh = [seconds(value) for value in control.get("min-fresh", [])]
-        pragma = "no-cache" in (directives(request.all("pragma")) or {}) and not request.all("cache-control")
+        pragma = "no-cache" in directives(request.all("pragma")) and not request.all("cache-control")
         return {
             "no-cache": "no-cache" in control or (pragma and self.options["pragma_heeded"]),
             "max-age": least("max-age") if "max-age" in control else INFINITE,
@@ -549,19 +548,26 @@ class Cache:
     def ask_about(self, request, ask, one, others):
         """(the answer, the stored response that a 304 is about or None): with the validators of one or of variants."""
         etag, modified = one.validators() if one and one.can_be_asked_about() else (None, None)
-        if not one and self.options["variants_asked_about"]:
-            tags = [other.first("etag") for other in others[:VARIANTS_ASKED] if other.status == 200 and is_entity_tag(other.first("etag"))]
-            etag = ", ".join(tags) or None
+        if not one:
+            others = self.variants_for(request, others)
+            etag = ", ".join(other.first("etag") for other in others) or None
         reply = self.with_date(ask(Asked(request.method, request.url, etag, modified)))
         if reply is None or reply.status != 304 or not (etag or modified):
             return reply, None
-        about = one or next((other for other in others[:VARIANTS_ASKED] if other.status == 200 and
-                             is_entity_tag(other.first("etag")) and weakly_equal(other.first("etag"), reply.first("etag"))), None)
+        about = one or next((other for other in others if weakly_equal(other.first("etag"), reply.first("etag"))), None)
         if about and about.vary:
             self.update_others(request, about, reply)
         if about and self.is_about(about, reply):
             return reply, about
         return self.with_date(ask(Asked(request.method, request.url, None, None))), None
+
+    def variants_for(self, request, others):
+        """Those whose entity-tags the origin is asked about (§4.3.1)."""
+        if not self.options["variants_asked_about"]:
+            return []
+        guarded = bool(request.all("authorization"))
+        return [other for other in others[:VARIANTS_ASKED] if other.status == 200 and is_entity_tag(other.first("etag")) and
+                not (guarded and not self.may_be_shared(other.control))]
 
     def forward(self, request, ask, one, others, why):
         status = {"fwd": why}
@@ -644,7 +650,7 @@ class Cache:
     # -- behind the client's back: RFC 5861 §3 --
 
     def refresh(self, request, ask, one):
-        if self.now_s <= self.rests_s.get(request.key, 0):
+        if self.now_s < self.rests_s.get(request.key, 0):
             return
         self.counters["refreshes"] += 1
         reply, about = self.ask_about(request, ask, one, [])

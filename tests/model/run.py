@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Holds Weir's caching against a small model of RFC 9111, over random requests, answers of the origin and moves of the clock.
 
-    tests/model/run.py --steps 4000 --seed 1     what "make check" runs
+    tests/model/run.py --steps 6000 --seed 1     what "make check" runs
     make model MODEL_STEPS=1000000 MODEL_SEED=7  the long run
     tests/model/run.py --planted                 the model with one option changed at a time: a difference must be found
 
@@ -34,9 +34,10 @@ import steps as stepping  # noqa: E402
 import weirtest  # noqa: E402
 
 SEQUENCE_STEPS = 60
-FIELDS = ("cache-control", "etag", "last-modified", "expires", "date", "vary", "set-cookie", "x-gen", "weir-cache-control", "cdn-cache-control",
-          "surrogate-control")
-COUNTERS = ("refreshes", "refreshes_failed", "hits", "misses", "stale", "revalidated", "coalesced", "passes", "local", "stored", "expired", "purged", "evicted", "objects")
+FIELDS = ("cache-control", "etag", "last-modified", "expires", "date", "vary", "set-cookie", "x-gen",
+          "weir-cache-control", "cdn-cache-control", "surrogate-control")
+COUNTERS = ("hits", "misses", "stale", "revalidated", "coalesced", "passes", "local", "refreshes", "refreshes_failed",
+            "stored", "expired", "purged", "evicted", "objects")
 
 
 class Difference(Exception):
@@ -44,7 +45,7 @@ class Difference(Exception):
 
 
 class Origin:
-    """Answers in the thread that asks: run_once() looks at its sockets."""
+    """Answers in the thread that asks: Bench.wait() looks at its sockets."""
 
     def __init__(self):
         self.listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -127,11 +128,12 @@ class Bench:
 
     def counters(self):
         cache = self.read_stats()
-        return {name: cache.get(name, 0) for name in COUNTERS}
+        return {name: cache[name] for name in COUNTERS}
 
     def fetch(self, request, host, reply_to):
         """One exchange; the origin's part of it is done here too."""
-        self.client.sock.sendall(weirtest.request_bytes(request.method, request.url, request.fields, request.content or None, host=host))
+        self.client.sock.sendall(weirtest.request_bytes(request.method, request.url, request.fields, request.content or None,
+                                                        host=host))
         if not self.wait(reply_to, lambda: b"\r\n\r\n" in self.client.buffer, weirtest.PATIENCE_S):
             raise weirtest.Ended("no answer")
         return self.client.read_response(request.method)
@@ -160,7 +162,7 @@ class Bench:
         self.weir.finish()
 
 
-def parse_reply(reply, method):
+def reply_bytes(reply, method):
     """A reply of the model's origin as bytes; None: it gives none."""
     if reply is None:
         return None
@@ -213,7 +215,7 @@ class Run:
             asked = model.Asked(received.method, received.target, received.field("If-None-Match"),
                                 received.field("If-Modified-Since"))
             asks.append(asked)
-            return parse_reply(stepping.make_reply(step, asked, self.cache.wall_s, self.start_s), received.method)
+            return reply_bytes(stepping.make_reply(step, asked, self.cache.wall_s, self.start_s), received.method)
 
         refreshes = self.cache.counters["refreshes"]
         expected = self.cache.exchange(request, ask)
@@ -353,9 +355,11 @@ def describe(step):
         return f"purge by {step['what']} {step['value']}{', soft' if step['soft'] else ''}"
 
     def lines(fields):
-        return "; ".join(f"{name}: {value if isinstance(value, str) else f'<{value[0]} {value[1]:+d} s>'}" for name, value in fields)
+        return "; ".join(f"{name}: {value if isinstance(value, str) else f'<{value[0]} {value[1]:+d} s>'}"
+                         for name, value in fields)
     answer = step["answer"]
-    text = f"{step['number']}: {step['method']} {step['url']} {step.get('content', '')}[{lines(step['fields'])}] -> {answer['status']} [{lines(answer['fields'])}]"
+    text = f"{step['number']}: {step['method']} {step['url']} {step.get('content', '')}[{lines(step['fields'])}] -> "
+    text += f"{answer['status'] or 'rubbish'} [{lines(answer['fields'])}]"
     return text + (f", or 304 ({answer['confirms']}) [{lines(answer['not_modified'])}]" if answer["confirms"] != "never" else "")
 
 
@@ -408,7 +412,7 @@ def parse_change(text):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--failures", type=int, default=1, help="so many are shrunk and printed before it ends")
     parser.add_argument("--option", type=parse_change, action="append", default=[], metavar="NAME[=VALUE]",

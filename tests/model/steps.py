@@ -19,7 +19,8 @@ ROUTES = {
                  {"heuristic_percent": 50, "heuristic_max_s": 60, "set_cookie": "store"}),
     "knowing": ({"ttl": "5s", "override": ["no-store", "private", "no-cache", "freshness"]},
                 {"ttl_s": 5, "override": ("no-store", "private", "no-cache", "freshness")}),
-    "deaf": ({"override": ["vary", "must-revalidate"], "stale_if_error": "60s"}, {"override": ("vary", "must-revalidate"), "if_error_s": 60}),
+    "deaf": ({"override": ["vary", "must-revalidate"], "stale_if_error": "60s"},
+             {"override": ("vary", "must-revalidate"), "if_error_s": 60}),
     "careful": ({"ttl": "60s", "set_cookie": "refuse"}, {"ttl_s": 60, "set_cookie": "refuse"}),
 }
 URLS = ("/a", "/b", "/c")
@@ -28,15 +29,21 @@ WALL_S = (-86400, -60, -5, -1, 1, 5, 60, 86400)
 LIFETIMES = (0, 1, 5, 60)
 MARKS = ("public", "must-revalidate", "proxy-revalidate", "no-cache", "no-store", "private", "must-understand", "immutable",
          'no-cache="x-gen"', 'private="x-gen"')
-WINDOWS = ("stale-while-revalidate=5", "stale-while-revalidate=60", "stale-if-error=5", "stale-if-error=60", "stale-while-revalidate=x",
+WINDOWS = ("stale-while-revalidate=5", "stale-while-revalidate=60", "stale-if-error=5", "stale-if-error=60",
+           "stale-while-revalidate=x",
            "stale-if-error=5, stale-if-error=60")
-DICTIONARIES = ("max-age=60", "max-age=5, stale-while-revalidate=60", "no-store", "private", "no-cache", "max-age=60, no-store=?0", "max-age=60,",
-                "Max-Age=60", 'max-age="60"', "max-age=60.0", "max-age=-1", "max-age", "public", "s-maxage=1, max-age=60", "max-age=60, max-age=5", "",
+DICTIONARIES = ("max-age=60", "max-age=5, stale-while-revalidate=60", "no-store", "private", "no-cache",
+                "max-age=60, no-store=?0", "max-age=60,",
+                "Max-Age=60", 'max-age="60"', "max-age=60.0", "max-age=-1", "max-age", "public",
+                "s-maxage=1, max-age=60", "max-age=60, max-age=5", "",
                 "must-revalidate, max-age=5;x=1", "foo", "max-age=99999999999", "stale-if-error=60, max-age=1", "no-store=?0")
-SURROGATES = ("max-age=60", "max-age=5+60", "no-store", "no-store-remote", "no-store;other, max-age=5", "no-store;weir", 'content="ESI/1.0"',
+SURROGATES = ("max-age=60", "max-age=5+60", "no-store", "no-store-remote", "no-store;other, max-age=5",
+              "no-store;weir", 'content="ESI/1.0"',
               'max-age=60, content="ESI/1.0"', "max-age=x")
-TARGETED = (("Weir-Cache-Control", DICTIONARIES), ("CDN-Cache-Control", DICTIONARIES), ("CDN-Cache-Control", DICTIONARIES), ("Surrogate-Control", SURROGATES))
-ODD_CONTROL = ('max-age="5"', "max-age=-1", "max-age=x", "max-age=5.5", "max-age = 60", "max-age=5, max-age=60", "max-age=5, MAX-AGE=5",
+TARGETED = (("Weir-Cache-Control", DICTIONARIES), ("CDN-Cache-Control", DICTIONARIES), ("CDN-Cache-Control", DICTIONARIES),
+            ("Surrogate-Control", SURROGATES))
+ODD_CONTROL = ('max-age="5"', "max-age=-1", "max-age=x", "max-age=5.5", "max-age = 60", "max-age=5, max-age=60",
+               "max-age=5, MAX-AGE=5",
                "s-maxage=x, max-age=60", 'x="max-age=60, no-store"', "max-age=99999999999", "max-age=5, s-maxage=1", "max-age",
                'max-age=60, x="', ", ,max-age=5,")
 STATUSES = (200,) * 40 + (203, 204, 301, 302, 404, 404, 410, 500, 500, 503, 503, 299, 599, 416, 201, 0, 0)
@@ -46,17 +53,22 @@ DATES = (("now", 0),) * 6 + (("now", -1), ("now", -2), ("now", -5), ("now", -70)
 AGES = ("0", "1", "4", "59", "x", "3, 90", "-1", "1.5", "99999999999")
 MODIFIED = (("start", -10), ("start", -100), ("start", -1000), ("start", -100), ("start", -1000000), "yesterday")
 METHODS = ("GET",) * 30 + ("HEAD",) * 4 + ("QUERY",) * 4 + ("POST", "POST", "PUT", "DELETE", "FROB", "OPTIONS")
-ASKS = ("no-cache", "no-store", "only-if-cached", "max-age=0", "max-age=1", "max-age=5", "max-age=60", "min-fresh=1", "min-fresh=5",
-        "max-stale", "max-stale", "max-stale=1", "max-stale=60", "max-age=x", "min-fresh=x", "max-stale=x", "max-age=60, max-age=1",
-        "max-stale=60, max-age=5", "stale-if-error=5", "stale-if-error=60", "stale-if-error=x", "stale-if-error=60, max-age=60", "only-if-cached, max-stale", 'x="no-cache"')
+ASKS = ("no-cache", "no-store", "only-if-cached", "max-age=0", "max-age=1", "max-age=5", "max-age=60", "min-fresh=1",
+        "min-fresh=5",
+        "max-stale", "max-stale", "max-stale=1", "max-stale=60", "max-age=x", "min-fresh=x", "max-stale=x",
+        "max-age=60, max-age=1",
+        "max-stale=60, max-age=5", "stale-if-error=5", "stale-if-error=60", "stale-if-error=x",
+        "stale-if-error=60, max-age=60", "only-if-cached, max-stale", 'x="no-cache"')
 TAGS_ASKED = ('"1"', '"2"', 'W/"1"', '"3", "1"', "*", "1")
 
 GROUPS = ('"g1"', '"g2"', '"g1", "g2"', 'g1', '"g1";x=1', '"g1",')
 TAGS = ("s1", "s2", "c1", "c2", "g1")
 BROKEN = 0  # the status of what is no answer
 CONTENTS = ("one", "other")
-RANGES = ("bytes=0-9", "bytes=-5", "bytes=500-", "bytes=-0", "bytes=290-400", "BYTES=0-0", "bytes=5-4", "bytes=0-9,5-4", "items=0-1", "bytes=0-0,-1",
-          "bytes=0-4, 200-209", "bytes=200-209,0-4", "bytes=0-9, 5-14", "bytes=0-4,700-", "bytes=0-, 0-0", "bytes=0-0,100-100,299-",
+RANGES = ("bytes=0-9", "bytes=-5", "bytes=500-", "bytes=-0", "bytes=290-400", "BYTES=0-0", "bytes=5-4",
+          "bytes=0-9,5-4", "items=0-1", "bytes=0-0,-1",
+          "bytes=0-4, 200-209", "bytes=200-209,0-4", "bytes=0-9, 5-14", "bytes=0-4,700-", "bytes=0-, 0-0",
+          "bytes=0-0,100-100,299-",
           "bytes=" + ",".join(f"{at}-{at}" for at in range(17)))
 
 

@@ -76,15 +76,19 @@ def members(lines):
 
 
 def directives(lines):
-    """{name: [values]} of Cache-Control (§5.2); a value is None where there is none. None: nobody can tell."""
-    if any(split(line) is None for line in lines):
-        return None
+    """{name: [values]} of Cache-Control (§5.2); a value is None where there is none. A line with a quote that does not end
+    is read up to the directive that has it, and adds "malformed"."""
     found = {}
-    for member in members(lines):
-        name, equals, value = member.partition("=")
-        # White space around "=" is no directive with a value (§5.2).
-        spaced = name.endswith((" ", "\t"))
-        found.setdefault(name.strip(" \t").lower(), []).append("" if spaced else value if equals else None)
+    for line in lines:
+        read = split(line)
+        if read is None:
+            found["malformed"] = [None]
+            read = split(line.rpartition(",")[0]) or []
+        for member in read:
+            name, equals, value = member.partition("=")
+            # White space around "=" is no directive with a value (§5.2).
+            spaced = name.endswith((" ", "\t"))
+            found.setdefault(name.strip(" \t").lower(), []).append("" if spaced else value if equals else None)
     return found
 
 
@@ -97,10 +101,10 @@ def seconds(value, quoted=True):
 
 
 def surrogate_directives(lines):
-    """Surrogate-Control, as directives of Cache-Control; None or {}: it decides nothing."""
+    """Surrogate-Control, as directives of Cache-Control; {}: it decides nothing."""
     control = directives(lines)
-    if not control:
-        return None
+    if "malformed" in control:
+        return {}
     found = {}
     for name, values in control.items():
         name, semicolon, surrogate = name.partition(";")

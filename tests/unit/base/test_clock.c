@@ -30,6 +30,7 @@ static void test_held_both_stand_until_moved(void **state)
     assert_true(base_clock_mono_us() >= mono_us && base_clock_wall_us() >= wall_us);
     mono_us = base_clock_mono_us(), wall_us = base_clock_wall_us();
     assert_int_equal(wall_us % 1000000, 0);
+    assert_int_equal(mono_us % 1000000, 0);
     assert_int_equal(nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL), 0);
     assert_true(base_clock_mono_us() == mono_us && base_clock_wall_us() == wall_us);
     base_clock_advance(5000);

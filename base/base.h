@@ -92,6 +92,14 @@ static inline char ascii_lower(char c)
     return (unsigned char)(c - 'A') < 26 ? (char)(c | 0x20) : c;
 }
 
+/* A byte of a token (tchar of RFC 9110 §5.6.2). */
+static inline bool ascii_is_tchar(char c)
+{
+    static const uint64_t tchars[4] = {0x03ff6cfa00000000, 0x57ffffffc7fffffe};
+
+    return tchars[(unsigned char)c >> 6] >> ((unsigned char)c & 63) & 1;
+}
+
 /* Without leading and trailing SP and HTAB (OWS of RFC 9110 §5.6.3). */
 struct str str_trim(struct str s);
 
@@ -202,6 +210,8 @@ static inline void append_str(struct appender *a, struct str s)
 
 #define append_lit(a, literal) append((a), "" literal, sizeof(literal) - 1)
 
+/* Each letter in lower case. */
+void append_lower(struct appender *a, struct str s);
 void append_u64(struct appender *a, uint64_t value);
 void append_hex(struct appender *a, uint64_t value);
 /* printf, for cold paths. Needs one byte of room more than it writes. */

@@ -127,6 +127,33 @@ char *put_u64_large(char *at, uint64_t value)
     return put_str(at, str_of(p, (size_t)(digits + sizeof digits - p)));
 }
 
+/* Of eight bytes at once. */
+static uint64_t lower_8(uint64_t bytes)
+{
+    const uint64_t ones = 0x0101010101010101;
+    uint64_t low = bytes & 0x7f * ones;
+    uint64_t from_a = low + (0x80 - 'A') * ones, behind_z = low + (0x7f - 'Z') * ones;
+    uint64_t capital = (from_a ^ behind_z) & ~bytes & 0x80 * ones;
+
+    return bytes | capital >> 2;
+}
+
+void append_lower(struct appender *a, struct str s)
+{
+    size_t at = a->len;
+
+    append_str(a, s);
+    for (; a->len - at >= 8; at += 8) {
+        uint64_t bytes;
+
+        memcpy(&bytes, a->ptr + at, 8);
+        bytes = lower_8(bytes);
+        memcpy(a->ptr + at, &bytes, 8);
+    }
+    for (; at < a->len; at++)
+        a->ptr[at] = ascii_lower(a->ptr[at]);
+}
+
 void append_u64(struct appender *a, uint64_t value)
 {
     char digits[20];

@@ -360,17 +360,25 @@ enum cache_found cache_peek_on_error(struct cache *cache, const struct cache_que
 }
 
 unsigned cache_variants(struct cache *cache, const struct cache_key *key,
-                        const struct fields *fields, struct cache_object **out, unsigned most)
+                        const struct fields *fields, int64_t now_ms, struct cache_object **out,
+                        unsigned most)
 {
     struct cache_shard *shard = cache_shard_of(cache, key);
+    struct cache_object *gone = NULL, *next;
     unsigned count = 0;
     pthread_mutex_lock(&shard->lock);
     struct cache_object *object = cache_index_first_locked(shard, key);
-    for (; object != NULL && count < most; object = cache_index_next_locked(key, object->next))
+    for (; object != NULL && count < most; object = cache_index_next_locked(key, next)) {
+        next = object->next;
+        if (cache_object_is_tagged(object) &&
+            !cache_purge_spares_locked(shard, object, now_ms, &gone))
+            continue;
         if (fields == NULL || object->vary_len == 0 ||
             cache_vary_matches(cache_object_vary(object), *fields))
             out[count++] = cache_object_ref(object);
+    }
     pthread_mutex_unlock(&shard->lock);
+    cache_index_release(gone);
     return count;
 }
 

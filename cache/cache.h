@@ -30,8 +30,9 @@ struct policy_request {
     int64_t stale_if_error_s;                    /* RFC 5861 §4 */
     bool no_cache, no_store, only_if_cached;
     bool authorization;
-    bool range;     /* there is a Range: policy_select_ranges() is to be asked */
-    bool overrides; /* a field by which some origins are asked for another method or URL */
+    bool conditions; /* there is one that policy_not_modified() is to be asked about */
+    bool range;      /* there is a Range: policy_select_ranges() is to be asked */
+    bool overrides;  /* a field by which some origins are asked for another method or URL */
 };
 
 void policy_read_request(struct fields fields, struct policy_request *out);
@@ -363,7 +364,8 @@ enum cache_found cache_peek_on_error(struct cache *cache, const struct cache_que
 /* References to the newest stored responses of a key, at most `most` of them: those that a request
    with these fields selects, or, NULL, all. Returns how many. */
 unsigned cache_variants(struct cache *cache, const struct cache_key *key,
-                        const struct fields *fields, struct cache_object **out, unsigned most);
+                        const struct fields *fields, int64_t now_ms, struct cache_object **out,
+                        unsigned most);
 
 /* ---- fills: the writer's side, one thread ---- */
 

@@ -20,17 +20,6 @@
 #include "cache/key.h"
 #include "cache/shard.h"
 
-static void append_lower(struct appender *out, struct str s)
-{
-    if (s.len > out->cap - out->len) {
-        out->overflow = true;
-        return;
-    }
-    for (size_t i = 0; i < s.len; i++)
-        out->ptr[out->len + i] = ascii_lower(s.ptr[i]);
-    out->len += s.len;
-}
-
 /* Splits "host:port" and "[v6]:port"; the port is empty when there is none. */
 static void split_authority(struct str authority, struct str *host, struct str *port)
 {

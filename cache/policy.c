@@ -24,19 +24,11 @@ const char *policy_reason_text(enum policy_reason reason)
 
 /* ---- directives ------------------------------------------------------------------------------ */
 
-static bool is_token_char(char c)
-{
-    unsigned char letter = (unsigned char)(c | 0x20), digit = (unsigned char)(c - '0');
-    if ((letter >= 'a' && letter <= 'z') || digit < 10)
-        return true;
-    return c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL;
-}
-
 /* How many bytes of a token s begins with. */
 static size_t span_token(struct str s)
 {
     size_t len = 0;
-    while (len < s.len && is_token_char(s.ptr[len]))
+    while (len < s.len && ascii_is_tchar(s.ptr[len]))
         len++;
     return len;
 }
@@ -187,6 +179,10 @@ void policy_read_request(struct fields fields, struct policy_request *out)
             break;
         case FIELD_AUTHORIZATION:
             out->authorization = true;
+            break;
+        case FIELD_IF_NONE_MATCH:
+        case FIELD_IF_MODIFIED_SINCE:
+            out->conditions = true;
             break;
         case FIELD_RANGE:
             out->range = true;

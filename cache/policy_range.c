@@ -1,5 +1,5 @@
 /*
- * The rules, fifth part: which bytes of a stored or arriving 200 a request with Range is sent
+ * The rules, sixth part: which bytes of a stored or arriving 200 a request with Range is sent
  * (RFC 9110 §14.2), and whether it is sent them at all (If-Range, §13.1.5).
  *
  * Called once for each response to a request that has a Range. To ignore the field is always

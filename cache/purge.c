@@ -208,8 +208,13 @@ static unsigned purge_key(struct cache *cache, const struct cache_key *key, bool
     unsigned count = 0;
     pthread_mutex_lock(&shard->lock);
     struct cache_object *object = cache_index_first_locked(shard, key);
-    for (; object != NULL; object = cache_index_next_locked(key, next), count++) {
+    for (; object != NULL; object = cache_index_next_locked(key, next)) {
         next = object->next;
+        /* What an entry of the log has reached before is gone already. */
+        if (cache_object_is_tagged(object) &&
+            !cache_purge_spares_locked(shard, object, now_ms, &gone))
+            continue;
+        count++;
         if (soft)
             soften_locked(shard, object, now_ms);
         else

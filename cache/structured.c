@@ -41,7 +41,7 @@ static bool is_key_char(char c)
 
 static bool is_token_char(char c)
 {
-    return is_letter(c) || is_digit(c) || is_one_of(c, "!#$%&'*+-.^_`|~:/");
+    return ascii_is_tchar(c) || c == ':' || c == '/';
 }
 
 static bool is_base64_char(char c)

@@ -197,14 +197,6 @@ static bool read_codings(struct selecting s, struct codings *codings)
     return true;
 }
 
-static void append_lower(struct appender *out, struct str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        char c = ascii_lower(s.ptr[i]);
-        append(out, &c, 1);
-    }
-}
-
 static void append_codings(struct appender *out, const struct codings *codings)
 {
     for (unsigned i = 0; i < codings->count; i++) {

@@ -308,14 +308,16 @@ static void invalidate_before_storing(struct fetch *fetch)
         cache_fill_forgive_purges(fetch->fill);
 }
 
-/* The 304 is about another response than the stored one (RFC 9111 §4.3.4): asked again on the same
- * connection, without conditions. */
+/* The 304 is about another response than the stored one (RFC 9111 §4.3.4): asked again without
+ * conditions, on the same connection where that can be used again. */
 static enum fetch_state ask_without_conditions(struct fetch *fetch)
 {
-    if (fetch->input.len > 0 || !fetch->reusable)
-        return fetch_fail(fetch, LOCAL_ORIGIN_MALFORMED);
     fetch->request_head = fetch->plain_head;
     fetch->plain_head = str_of(NULL, 0);
+    if (fetch->input.len > 0)
+        return start_over(fetch, POOL_CLOSE_ERROR);
+    if (!fetch->reusable)
+        return start_over(fetch, POOL_CLOSE_ORIGIN_CLOSE);
     fetch->got_byte = fetch->head_begun = false;
     http1_head_reset(&fetch->head);
     return FETCH_SEND;

@@ -120,8 +120,7 @@ static enum freshen update(struct fetch *fetch, struct cache_object *stored, enu
     meta.status = old.status;
     meta.flags |= old.flags & CACHE_HAS_VARY;
     vary = appender_on(block.ptr + block.len, block.cap - block.len);
-    if (how == UPDATE_COPY &&
-        !cache_vary_build(http1_fields(&read), fetch->asked, &vary))
+    if (how == UPDATE_COPY && !cache_vary_build(http1_fields(&read), fetch->asked, &vary))
         return FRESHEN_OTHER;
     selected = str_of(vary.ptr, vary.len);
     renewal.vary = how == UPDATE_COPY ? &selected : NULL;
@@ -133,6 +132,13 @@ static enum freshen update(struct fetch *fetch, struct cache_object *stored, enu
     if (reason != POLICY_STORE)
         cache_purge(cache, &fetch->key); /* it may be given to who asked, and no longer be kept */
     return FRESHENED;
+}
+
+/* What may not be given to one with Authorization (RFC 9111 §3.5) learns nothing from its answer. */
+static bool is_for_who_asked(const struct fetch *fetch, const struct cache_object *stored)
+{
+    return !fetch->directives.authorization ||
+           (cache_object_meta(stored).flags & CACHE_FOR_AUTHORIZED) != 0;
 }
 
 /* It is delivered no more before the origin has been asked, unless that fails. */
@@ -167,9 +173,10 @@ static void take_head_answer(struct fetch *fetch)
         enum policy_told told = policy_told_by_head(
             cache_object_block(stored), cache_object_length(stored), http1_fields(head), length);
 
-        if (told == POLICY_TOLD_NOTHING ||
-            (fetch->directives.authorization && !(meta.flags & CACHE_FOR_AUTHORIZED)))
+        if (told == POLICY_TOLD_NOTHING || !is_for_who_asked(fetch, stored))
             continue;
+        if (told == POLICY_TOLD_SAME && meta.lifetime_s != fetch->variants_s[i])
+            continue; /* a soft purge came after the question */
         if (told == POLICY_TOLD_OTHER || meta.status != 200 ||
             update(fetch, stored, UPDATE_STORED, &updated) != FRESHENED)
             make_stale(fetch, stored);
@@ -270,12 +277,14 @@ static struct cache_object *choose_variant(const struct fetch *fetch)
 static void freshen_others(struct fetch *fetch, const struct cache_object *chosen)
 {
     struct cache_object *found[VARIANTS_MOST];
-    unsigned count = cache_variants(fetch->worker->cache, &fetch->key, NULL, found, VARIANTS_MOST);
+    unsigned count = cache_variants(fetch->worker->cache, &fetch->key, NULL,
+                                    fetch->worker->loop.now_ms, found, VARIANTS_MOST);
 
     for (unsigned i = 0; i < count; i++) {
         struct cache_object *updated = NULL;
 
-        if (found[i] != chosen && cache_object_meta(found[i]).born_ms <= fetch->requested_ms &&
+        if (found[i] != chosen && is_for_who_asked(fetch, found[i]) &&
+            cache_object_meta(found[i]).born_ms <= fetch->requested_ms &&
             policy_names_stored(cache_object_block(found[i]), http1_fields(&fetch->head), true))
             update(fetch, found[i], UPDATE_STORED, &updated);
         cache_object_release(&updated);
@@ -317,20 +326,25 @@ bool fetch_find_variants(struct fetch *fetch)
     struct fields asked = fetch->asked;
     struct cache_object *found[ASKED_VARIANTS];
     unsigned count = cache_variants(fetch->worker->cache, &fetch->key, by_head ? &asked : NULL,
-                                    found, ASKED_VARIANTS);
+                                    fetch->worker->loop.now_ms, found, ASKED_VARIANTS);
 
     fetch->variants = arena_alloc(&fetch->arena, sizeof(found));
+    fetch->variants_s = arena_alloc(&fetch->arena, ASKED_VARIANTS * sizeof(*fetch->variants_s));
     for (unsigned i = 0; i < count; i++) {
         struct str etag = cache_block_field(cache_object_block(found[i]), FIELD_ETAG);
+        struct cache_meta meta = cache_object_meta(found[i]);
 
         /* A condition is about a 200 (RFC 9110 §13.2.1). */
-        if (fetch->variants &&
-            (by_head || (cache_object_meta(found[i]).status == 200 && policy_is_entity_tag(etag))))
-            fetch->variants[fetch->variants_count++] = found[i];
-        else
+        if (!fetch->variants || !fetch->variants_s ||
+            !(by_head || (meta.status == 200 && policy_is_entity_tag(etag) &&
+                          is_for_who_asked(fetch, found[i])))) {
             cache_object_release(&found[i]);
+            continue;
+        }
+        fetch->variants_s[fetch->variants_count] = meta.lifetime_s;
+        fetch->variants[fetch->variants_count++] = found[i];
     }
-    return fetch->variants != NULL;
+    return fetch->variants && fetch->variants_s;
 }
 
 void fetch_release_variants(struct fetch *fetch)

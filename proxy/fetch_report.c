@@ -99,15 +99,31 @@ static void write_limit(const struct fetch *fetch, char out[LIMIT_BYTES])
              after_ms);
 }
 
-/* As far as its leader is concerned: others who wait may have asked for something else. */
-static bool is_replaced_by_stored(const struct fetch *fetch)
+/* As far as its leader is concerned, or who asked when that one has left: others who wait may have
+ * asked for something else. */
+static enum stale_given foresee(const struct fetch *fetch)
 {
     struct cache_meta meta;
 
-    if (!fetch->stored || fetch->head_given)
-        return false;
+    if (fetch->leader)
+        return stale_foresee(fetch->leader);
+    if (!fetch->stored)
+        return STALE_NONE;
     meta = cache_object_meta(fetch->stored);
-    return policy_use_on_error(&meta, &fetch->directives, fetch->worker->loop.now_ms);
+    return policy_use_on_error(&meta, &fetch->directives, fetch->worker->loop.now_ms) ? STALE_GIVEN
+                                                                                      : STALE_NONE;
+}
+
+static void write_answer(const struct fetch *fetch, char *out, size_t bytes)
+{
+    const struct local_row *row = local_row(fetch->failure);
+    enum stale_given given = foresee(fetch);
+
+    if (given == STALE_GIVEN)
+        snprintf(out, bytes, "answered with what is stored");
+    else
+        snprintf(out, bytes, "answered %u",
+                 stale_makes_504(given, row->detail) ? 504 : row->status);
 }
 
 void fetch_tell_failure(const struct fetch *fetch)
@@ -126,11 +142,10 @@ void fetch_tell_failure(const struct fetch *fetch)
 
     if (fetch->refresh)
         snprintf(follows, sizeof(follows), "what is stored is not refreshed");
-    else if (is_replaced_by_stored(fetch))
-        snprintf(follows, sizeof(follows), "answered with what is stored");
+    else if (fetch->head_given)
+        snprintf(follows, sizeof(follows), "the response is cut");
     else
-        snprintf(follows, sizeof(follows),
-                 fetch->head_given ? "the response is cut" : "answered %u", row->status);
+        write_answer(fetch, follows, sizeof(follows));
     if (fetch->why)
         snprintf(because, sizeof(because), " (%s)", fetch->why);
     else

@@ -336,6 +336,10 @@ enum stale_given {
     STALE_GIVEN,
     STALE_FORBIDDEN /* there is one, and it must not (RFC 9111 §5.2.2.2) */
 } stale_on_error(struct request *request, unsigned status, const char *detail);
+/* What stale_on_error() would say, with nothing taken. */
+enum stale_given stale_foresee(const struct request *request);
+/* Whether the answer to a failure of that detail is a 504, since the origin cannot be reached. */
+bool stale_makes_504(enum stale_given given, const char *detail);
 
 /* ==== Delivery: what a response looks like (deliver.c) ==== */
 

@@ -1,7 +1,7 @@
 /*
- * What a URL's key is, for whoever purges it. And the PURGE method on the public port: forgets what is stored for the request's URL, for clients
- * whose address the route names (routes[].cache.purge_from). Called by the request machine once the
- * route is known.
+ * What a URL's key is, for whoever purges it. And the PURGE method on the public port: forgets what
+ * is stored for the request's URL, for clients whose address the route names
+ * (routes[].cache.purge_from). Called by the request machine once the route is known.
  *
  * The address is the connection's: X-Forwarded-For is not believed. A purge is soft when the
  * request has Fastly-Soft-Purge: 1, as Fastly's clients send it.

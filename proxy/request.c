@@ -85,11 +85,10 @@ static enum request_state answer_local(struct request *request, enum local local
 
 /* A fill that failed names its row by the detail text. */
 static enum request_state answer_failed_fill(struct request *request, const struct cache_view *view,
-                                             bool must_revalidate)
+                                             enum stale_given given)
 {
     /* RFC 9111 §5.2.2.2: not the stale one, but an error, and a 504 is best. */
-    if (must_revalidate && (view->abort_detail == local_row(LOCAL_CONNECT_FAILED)->detail ||
-                            view->abort_detail == local_row(LOCAL_NO_ADDRESS)->detail))
+    if (stale_makes_504(given, view->abort_detail))
         return answer(request, 504, view->abort_detail,
                       "the origin has to be asked, and cannot be");
     for (int i = LOCAL_NONE + 1; i < LOCALS; i++)
@@ -297,7 +296,7 @@ static const char *passes_by(struct request *request)
         fields_first(fields, FIELD_IF_MATCH) || fields_first(fields, FIELD_IF_UNMODIFIED_SINCE))
         return "request";
     if (means_something_else(request)) {
-        request->detail = "override";
+        request->detail = "method-override";
         return "request";
     }
     if (weir_unlikely(request->route->cache.bypass.any)) {
@@ -544,7 +543,6 @@ static enum request_state take_replacement(struct request *request, const struct
     return REQUEST_DELIVER;
 }
 
-/* Its leader left before this request, which had found the fill, was attached. */
 /* The origin has failed: what is stored takes the place of its answer where it may. */
 static enum stale_given give_stale(struct request *request, unsigned status, const char *detail)
 {
@@ -562,10 +560,10 @@ static enum request_state take_failure(struct request *request, const struct cac
 {
     enum stale_given given = give_stale(request, 0, view->abort_detail);
 
-    return given == STALE_GIVEN ? REQUEST_DELIVER
-                                : answer_failed_fill(request, view, given == STALE_FORBIDDEN);
+    return given == STALE_GIVEN ? REQUEST_DELIVER : answer_failed_fill(request, view, given);
 }
 
+/* Its leader left before this request, which had found the fill, was attached. */
 static bool was_given_up(const struct request *request, const struct cache_view *view)
 {
     return request->collapsed && view->abort_detail == local_row(LOCAL_CLIENT_GONE)->detail;
@@ -665,7 +663,8 @@ static bool is_selected_here(const struct request *request)
 
 static bool answered_by_304(const struct request *request, const struct source *source)
 {
-    return is_selected_here(request) && source->meta.status == 200 &&
+    return request->directives.conditions && is_selected_here(request) &&
+           source->meta.status == 200 &&
            policy_not_modified(http1_fields(request->head), request->head->method,
                                source->meta.status, source->block, worker_wall_s());
 }
@@ -953,13 +952,14 @@ static void on_wait_due(struct wheel_timer *timer, int64_t now_ms)
     weir_check_magic(request, REQUEST_MAGIC);
     weir_assert(request->state == REQUEST_AWAIT_HEAD);
     ids = trace_ids(request);
-    log_write_paced(&kind, now_ms,
-                    "waiting for another request's answer from upstream %s, route %s, for request "
-                    "%.*s, trace %.*s: none came in time; answered 504",
-                    request->route->upstream->name, request->route->name, (int)ids.request_id.len,
-                    ids.request_id.ptr, (int)ids.trace_id.len, ids.trace_id.ptr);
     leave_source(request);
     given = give_stale(request, 0, local_row(LOCAL_COALESCE_TIMEOUT)->detail);
+    log_write_paced(&kind, now_ms,
+                    "waiting for another request's answer from upstream %s, route %s, for request "
+                    "%.*s, trace %.*s: none came in time; answered %s",
+                    request->route->upstream->name, request->route->name, (int)ids.request_id.len,
+                    ids.request_id.ptr, (int)ids.trace_id.len, ids.trace_id.ptr,
+                    given == STALE_GIVEN ? "with what is stored" : "504");
     divert(request,
            given == STALE_GIVEN ? REQUEST_DELIVER : answer_local(request, LOCAL_COALESCE_TIMEOUT));
 }

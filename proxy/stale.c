@@ -53,22 +53,46 @@ void stale_deliver(struct request *request, const struct cache_query *query,
         refresh(request, query);
 }
 
-enum stale_given stale_on_error(struct request *request, unsigned status, const char *detail)
+/* found->object: what may be given, or what must not. */
+static enum stale_given look(const struct request *request, struct cache_find *found)
 {
     struct cache_query query;
-    struct cache_find found;
-    bool forbidden;
 
+    found->object = NULL;
     if (request->outcome == OUTCOME_PASS || request->outcome == OUTCOME_LOCAL)
         return STALE_NONE;
     request_make_query(request, &query);
-    if (cache_peek_on_error(request->worker->cache, &query, &found) == CACHE_HIT) {
+    if (cache_peek_on_error(request->worker->cache, &query, found) == CACHE_HIT)
+        return STALE_GIVEN;
+    if (found->object && (cache_object_meta(found->object).flags & CACHE_MUST_REVALIDATE) != 0)
+        return STALE_FORBIDDEN;
+    return STALE_NONE;
+}
+
+enum stale_given stale_foresee(const struct request *request)
+{
+    struct cache_find found;
+    enum stale_given given = look(request, &found);
+
+    cache_object_release(&found.object);
+    return given;
+}
+
+enum stale_given stale_on_error(struct request *request, unsigned status, const char *detail)
+{
+    struct cache_find found;
+    enum stale_given given = look(request, &found);
+
+    if (given == STALE_GIVEN) {
         take(request, &found.object, detail);
         request->forward_status = status;
-        return STALE_GIVEN;
     }
-    forbidden =
-        found.object && (cache_object_meta(found.object).flags & CACHE_MUST_REVALIDATE) != 0;
     cache_object_release(&found.object);
-    return forbidden ? STALE_FORBIDDEN : STALE_NONE;
+    return given;
+}
+
+bool stale_makes_504(enum stale_given given, const char *detail)
+{
+    return given == STALE_FORBIDDEN && (detail == local_row(LOCAL_CONNECT_FAILED)->detail ||
+                                        detail == local_row(LOCAL_NO_ADDRESS)->detail);
 }

@@ -6,6 +6,7 @@ leaves a choice, OPTIONS has the one that docs/caching.md says Weir has made. On
     cache = Cache(OPTIONS, now_s)
     answer = cache.exchange(request, ask)      ask(Asked) -> Reply, or None: the origin fails
     cache.advance(seconds)
+    cache.step_wall(seconds)
     cache.purge(...)
 
 What is asked and stored behind a client's back (stale-while-revalidate) has happened when exchange() returns.
@@ -14,7 +15,7 @@ What is asked and stored behind a client's back (stale-while-revalidate) has hap
 import collections
 import dataclasses
 
-from values import (AGE_MOST_S, HEURISTIC, UNDERSTOOD, Message, byte_ranges, directives, entity_tags, format_date, is_entity_tag,
+from values import (AGE_MOST_S, HEURISTIC, OVERFLOW_S, UNDERSTOOD, Message, byte_ranges, directives, entity_tags, format_date, is_entity_tag,
                     join_ranges, members, parse_date, seconds, string_list, structured_directives, surrogate_directives, tokens,
                     weakly_equal)
 
@@ -24,16 +25,23 @@ OPTIONS = {
     # storing
     "authorization_guarded": True,          # §3.5
     "must_understand_heeded": True,         # §5.2.2.3
-    "set_cookie_needs_freshness": True,     # §7.3 has no rule
+    "set_cookie": "auto",                   # §7.3 has no rule: with explicit freshness; or store, refuse
     "post_stored": True,                    # RFC 9110 §9.3.3: may
     "query_looked_up": True,                # may
     # freshness
-    "heuristic_divisor": 10,                # §4.2.2: a tenth of Date - Last-Modified
-    "heuristic_most_s": 86400,              # and at most a day
+    "heuristic_percent": 10,                # §4.2.2: of Date - Last-Modified
+    "heuristic_max_s": 86400,
+    "ttl_s": 0,                             # the route's, where the origin says nothing; 0: none
+    "negative_ttl_s": 0,                    # from status 400 on
+    "status_ttl_s": {},                     # of single statuses; 0: not even a guess
+    "override": (),                         # what of the origin's word counts for nothing
+    "ttl_min_s": 0,                         # bounds from the arrival on; 0: none
+    "ttl_max_s": 0,
     "public_is_guessed": True,              # §4.2.2: may
     "fresh_at_its_lifetime": False,         # §4.2: "freshness_lifetime > current_age"
     "date_slack_s": 1,                      # §4.2.3: a Date one second behind counts as now
     "age_counts": True,                     # §4.2.3: Age in an answer
+    "wall_moves_ages": False,
     "s_maxage_first": True,                 # §5.2.2.10
     "conflict_is_stale": True,              # §4.2.1: the first, or stale
     "targeted_first": True,                 # RFC 9213
@@ -47,6 +55,8 @@ OPTIONS = {
     "must_revalidate_forbids_stale": True,  # §5.2.2.2, §5.2.2.8, §5.2.2.10
     "while_revalidate": True,               # RFC 5861 §3
     "if_error": True,                       # RFC 5861 §4
+    "while_revalidate_s": 0,                # the route's, where the origin says nothing
+    "if_error_s": 0,
     "keep_s": 120,                          # how long what can be asked about is kept (run.py configures it)
     "rest_s": 1,                            # between a refresh that failed and the next
     # variants
@@ -72,6 +82,8 @@ ERRORS = {500, 502, 503, 504}                           # RFC 5861 §4
 FORBID_STALE = ("must-revalidate", "proxy-revalidate", "s-maxage")
 TARGETED = (("weir-cache-control", structured_directives), ("cdn-cache-control", structured_directives),
             ("surrogate-control", surrogate_directives))
+OVERRIDDEN = {"no-store": ("no-store",), "private": ("private",), "no-cache": ("no-cache",), "freshness": ("max-age", "s-maxage"),
+              "must-revalidate": ("must-revalidate", "proxy-revalidate")}
 FOR_WEIR = ("weir-cache-control", "surrogate-control")
 STALE_MOST_S = 16777215
 KEEP_MOST_MINUTES = 65535
@@ -138,15 +150,15 @@ class Stored(Message):
     while_revalidate_s: int = 0
     if_error_s: int = 0
     control: dict = None
+    overridden: bool = False
+    never_stale: bool = False
+    keep_minutes: int = 0   # beyond its lifetime, to be asked about
 
     def validators(self):
         return self.first("etag"), self.first("last-modified")
 
     def can_be_asked_about(self):
         return bool(self.first("etag")) or parse_date(self.first("last-modified")) is not None
-
-    def forbids_stale(self):
-        return any(name in self.control for name in FORBID_STALE)
 
 
 def is_set(control, name):
@@ -155,9 +167,10 @@ def is_set(control, name):
 
 
 class Cache:
-    def __init__(self, options, now_s):
-        self.options = options
-        self.now_s = now_s
+    def __init__(self, options, now_s, route=None):
+        self.options = options | (route or {})
+        self.now_s = now_s          # of ages; the wall's differs where it has been set
+        self.wall_ahead_s = 0
         self.stored = []            # of each key the most recent first
         self.rests_s = {}           # by key: no refresh until then
         self.counters = collections.Counter()
@@ -169,6 +182,16 @@ class Cache:
         gone = [one for one in self.stored if self.is_useless(one)]
         self.stored = [one for one in self.stored if one not in gone]
         self.counters["expired"] += len(gone)
+
+    def step_wall(self, by_s):
+        """Someone sets the wall clock. What is stored grows no older by that."""
+        self.wall_ahead_s += by_s
+        if self.options["wall_moves_ages"]:
+            self.now_s += by_s
+
+    @property
+    def wall_s(self):
+        return self.now_s + self.wall_ahead_s
 
     def age(self, one):
         return max(0, self.now_s - one.born_s)
@@ -189,10 +212,12 @@ class Cache:
     def is_useless(self, one):
         if self.is_fresh(one) or self.is_within(one, max(one.while_revalidate_s, one.if_error_s)):
             return False
-        # From the end of its lifetime on, or from its arrival; begun minutes count, and not more than 45 days.
-        ended_s = one.born_s + one.lifetime_s
-        keep_s = max(0, one.arrived_s - ended_s) + self.options["keep_s"]
-        return not one.can_be_asked_about() or self.now_s >= ended_s + min(-(-keep_s // 60), KEEP_MOST_MINUTES) * 60
+        return not one.can_be_asked_about() or self.now_s >= one.born_s + one.lifetime_s + one.keep_minutes * 60
+
+    def keep_minutes(self, one):
+        """From the end of its lifetime on, or from its arrival; begun minutes count, and not more than 45 days."""
+        keep_s = max(0, one.arrived_s - one.born_s - one.lifetime_s) + self.options["keep_s"]
+        return min(-(-keep_s // 60), KEEP_MOST_MINUTES)
 
     # -- what a response says --
 
@@ -204,6 +229,11 @@ class Cache:
                 return control, False
         control = directives(reply.all("cache-control"))
         return {"malformed": [None]} if control is None else control, True
+
+    def deciding(self, reply):
+        """The name of the targeted field that decides, or None."""
+        targeted = TARGETED if self.options["targeted_first"] else ()
+        return next((name for name, parse in targeted if parse(reply.all(name))), None)
 
     def explicit_lifetime(self, control, reply, expires_count):
         """§4.2.1: s-maxage, max-age, Expires; None where there is none of them."""
@@ -225,15 +255,33 @@ class Cache:
 
     def date(self, reply):
         date_s = parse_date(reply.first("date"))
-        return self.now_s if date_s is None else date_s
+        return self.wall_s if date_s is None else date_s
 
     def heuristic_lifetime(self, reply):
         """§4.2.2."""
         modified_s = parse_date(reply.first("last-modified"))
         if modified_s is None:
             return None
-        share_s = (self.date(reply) - modified_s) // self.options["heuristic_divisor"]
-        return min(share_s, self.options["heuristic_most_s"]) if share_s > 0 else None
+        share_s = (self.date(reply) - modified_s) * self.options["heuristic_percent"] // 100
+        return min(share_s, self.options["heuristic_max_s"]) if share_s > 0 else None
+
+    def granted_lifetime(self, reply, control):
+        """Where the origin gives none: the route's, from the arrival on, or a guess; None where there is neither."""
+        granted_s = self.options["status_ttl_s"].get(reply.status)
+        if granted_s == 0:
+            return None
+        if granted_s is None:
+            if not self.may_be_guessed(reply, control):
+                return None
+            granted_s = self.options["negative_ttl_s" if reply.status >= 400 else "ttl_s"]
+        return granted_s + self.age_on_arrival(reply) if granted_s else self.heuristic_lifetime(reply)
+
+    def bound(self, lifetime_s, age_s):
+        """By the route."""
+        left_s = lifetime_s - age_s
+        left_s = min(left_s, self.options["ttl_max_s"] or left_s)
+        left_s = max(left_s, self.options["ttl_min_s"] or left_s)
+        return min(age_s + left_s, OVERFLOW_S)
 
     def may_be_guessed(self, reply, control):
         """§4.2.2: statuses by definition, others when they are marked."""
@@ -241,7 +289,7 @@ class Cache:
 
     def age_on_arrival(self, reply):
         """§4.2.3; the origin answers at once."""
-        apparent_s = max(0, self.now_s - self.date(reply))
+        apparent_s = max(0, self.wall_s - self.date(reply))
         if apparent_s <= self.options["date_slack_s"]:
             apparent_s = 0
         # The first member of the first line (§5.1).
@@ -251,31 +299,47 @@ class Cache:
     def judge(self, request, reply):
         """(why it is not stored, or "", what would be stored, whether its lifetime is the origin's word): §3."""
         control, expires_count = self.control_of(reply)
+        ignored = [name for word in self.options["override"] for name in OVERRIDDEN.get(word, ()) if name in control]
+        if "freshness" in self.options["override"]:
+            ignored += ["expires"] * bool(reply.all("expires") and expires_count)
+            expires_count = False
+        ignored += ["vary"] * bool(members(reply.all("vary")) and "vary" in self.options["override"])
+        stale_words = () if "must-revalidate" in self.options["override"] else FORBID_STALE
+        ignored += ["s-maxage's"] * bool("s-maxage" in control and not stale_words)
+        control = {name: values for name, values in control.items() if name not in ignored}
         lifetime_s = self.explicit_lifetime(control, reply, expires_count)
         explicit = lifetime_s is not None
         authorized = bool(request.all("authorization"))
         if not explicit and "no-cache" in control:
             lifetime_s = 0
-        elif not explicit and self.may_be_guessed(reply, control) and not reply.all("set-cookie") and not authorized:
-            lifetime_s = self.heuristic_lifetime(reply)
+        elif not explicit and not (reply.all("set-cookie") and self.options["set_cookie"] != "store") and not authorized:
+            lifetime_s = self.granted_lifetime(reply, control)
+        given_s = lifetime_s if explicit else 0
+        if lifetime_s is not None and "no-cache" not in control:
+            lifetime_s = self.bound(lifetime_s, self.age_on_arrival(reply))
         one = Stored(fields=list(reply.fields), status=reply.status, body=reply.body, lifetime_s=lifetime_s or 0,
                      born_s=self.now_s - self.age_on_arrival(reply), arrived_s=self.now_s, control=control)
-        if not one.forbids_stale() and "no-cache" not in control:
+        one.keep_minutes = self.keep_minutes(one)
+        one.overridden = bool(ignored)
+        one.never_stale = any(name in control for name in stale_words)
+        if not one.never_stale and "no-cache" not in control:
             one.while_revalidate_s = self.window(control, "stale-while-revalidate", "while_revalidate")
             one.if_error_s = self.window(control, "stale-if-error", "if_error")
-        return self.why_not_stored(request, reply, one, explicit, lifetime_s is not None), one, explicit
+        return self.why_not_stored(request, reply, one, explicit, given_s, lifetime_s is not None), one, explicit
 
     def window(self, control, name, option):
         """RFC 5861."""
-        if name not in control or not self.options[option]:
+        if not self.options[option]:
             return 0
+        if name not in control:
+            return self.options[option + "_s"]
         return min(self.number(control[name]), STALE_MOST_S)
 
-    def why_not_stored(self, request, reply, one, explicit, says):
+    def why_not_stored(self, request, reply, one, explicit, given_s, says):
         control = one.control
         understood = is_set(control, "must-understand") and self.options["must_understand_heeded"]
         authorized = bool(request.all("authorization"))
-        names = members(reply.all("vary"))
+        names = self.varying(reply)
         if request.method not in ("GET", "QUERY"):
             return "method"
         if self.forbids_storing(request):
@@ -296,10 +360,9 @@ class Cache:
             return "malformed"
         if authorized and not self.may_be_shared(control):
             return "authorization"
-        if not explicit and not self.may_be_guessed(reply, control):
+        if not explicit and not self.may_be_guessed(reply, control) and reply.status not in self.options["status_ttl_s"]:
             return "status"
-        if self.options["set_cookie_needs_freshness"] and reply.all("set-cookie") and \
-                (not explicit or one.lifetime_s == 0 or "no-cache" in control):
+        if reply.all("set-cookie") and not self.may_set_cookie(given_s, control):
             return "set-cookie"
         if authorized and not explicit:
             return "authorization"  # no lifetime is guessed for it, nor is it kept for asking about it
@@ -307,6 +370,11 @@ class Cache:
         if not says or not (useful or one.can_be_asked_about()):
             return "no-freshness"
         return ""
+
+    def may_set_cookie(self, given_s, control):
+        if self.options["set_cookie"] == "auto":
+            return given_s > 0 and "no-cache" not in control and not self.options["override"]
+        return self.options["set_cookie"] == "store"
 
     @staticmethod
     def forbids_storing(request):
@@ -321,6 +389,9 @@ class Cache:
         return is_set(control, "public") or "must-revalidate" in control or None not in shared
 
     # -- which stored response answers a request --
+
+    def varying(self, reply):
+        return [] if "vary" in self.options["override"] else members(reply.all("vary"))
 
     def selecting(self, request, names):
         """What the request has in the fields that Vary names; None: it has no such field."""
@@ -364,7 +435,7 @@ class Cache:
             return kind, ""
         if self.is_fresh(one):
             return "", ""
-        if one.forbids_stale() and self.options["must_revalidate_forbids_stale"]:
+        if one.never_stale and self.options["must_revalidate_forbids_stale"]:
             return "stale", ""
         accepted = bool(asks["max-stale"]) and -left_s <= asks["max-stale"]
         if (accepted or asks["nothing"]) and self.is_within(one, one.while_revalidate_s):
@@ -417,8 +488,8 @@ class Cache:
     def hit(self, request, ask, one, detail):
         self.counters["stale" if detail else "hits"] += 1
         status = {"hit": True, "ttl": self.ttl(one)}
-        if detail:
-            status["detail"] = detail
+        if detail or one.overridden:
+            status["detail"] = detail or "override"
         answer = self.from_stored(one, request, status, self.age(one))
         if detail == "stale-while-revalidate" and not self.forbids_storing(request):
             self.refresh(request.as_get(), ask, one)
@@ -457,7 +528,7 @@ class Cache:
         reason, new, explicit = self.judge(request.as_get(), reply)
         if reason == "" and explicit and new.lifetime_s > 0 and "no-cache" not in new.control:
             self.store(request.as_get(), new)
-            status["stored"] = True
+            status |= {"stored": True} | ({"detail": "override"} if new.overridden else {})
 
     # -- removing --
 
@@ -471,7 +542,7 @@ class Cache:
         return self.remove([one for one in self.stored if one.key[0] == url])
 
     def make_stale(self, one):
-        one.lifetime_s = min(one.lifetime_s, self.age(one))
+        one.lifetime_s = min(one.lifetime_s, self.age(one), AGE_MOST_S)
 
     # -- asking --
 
@@ -500,14 +571,15 @@ class Cache:
         if about:
             self.counters["revalidated"] += 1
             about = self.take_not_modified(request, about, reply, copy=not one)
-            return self.from_stored(about, request, status | {"fwd-status": 304, "stored": True},
+            status |= {"fwd-status": 304, "stored": True} | ({"detail": "override"} if about.overridden else {})
+            return self.from_stored(about, request, status,
                                     self.age(about) if reply.all("age") else None)
+        reason, new = self.judge_and_store(request, reply, None if asks_alone else one) if reply else (None, None)
         if reply is None or reply.status in ERRORS:
             stand_in = self.select(request)
             if stand_in and self.may_stand_in(stand_in, request):
                 self.counters["stale"] += 1
-                status["ttl"] = self.ttl(stand_in)
-                status["detail"] = "stale-if-error" if reply else "origin-malformed"
+                status |= {"ttl": self.ttl(stand_in), "detail": "stale-if-error" if reply else "origin-malformed"}
                 if reply:
                     status["fwd-status"] = reply.status
                 return self.from_stored(stand_in, request, status, self.age(stand_in))
@@ -516,12 +588,10 @@ class Cache:
         self.counters["misses"] += 1
         if request.method == "HEAD" and reply.status == 200 and self.options["head_updates"]:
             self.take_head(request, reply)
-        reason, new, _ = self.judge(request, reply)
-        if reply.status in ERRORS and one and not asks_alone and self.outlives_error(one):
-            reason = "stale-if-error"
         if reason == "":
             status["stored"] = True
-            self.store(request, new)
+            if new.overridden:
+                status["detail"] = "override"
         elif reason != "method":
             status["detail"] = reason
         if self.forbids_storing(request) and not any(request.all(name) for name in CONDITIONS):
@@ -529,18 +599,28 @@ class Cache:
             request = Request([field for field in request.fields if field[0] != "Range"], request.method, request.url)
         return self.from_reply(reply, request, status)
 
+    def judge_and_store(self, request, reply, one):
+        """(why it is not stored, or "", what would be): an error does not take the place of what may be given instead (§4.3.3)."""
+        reason, new, _ = self.judge(request, reply)
+        if reply.status in ERRORS and one and (self.outlives_error(one) or self.may_stand_in(one, request)):
+            return "stale-if-error", new
+        if reason == "":
+            self.store(request, new)
+        return reason, new
+
     def may_stand_in(self, one, request):
         """RFC 5861 §4, §4.2.4."""
         asks = self.request_directives(request)
-        if request.all("authorization") and not self.may_be_shared(one.control):
+        if one.status >= 400 or (request.all("authorization") and not self.may_be_shared(one.control)):
             return False
-        if "no-cache" in one.control or asks["no-cache"] or one.status >= 400 or self.is_fresh(one):
+        if self.why_not_used(one, request)[0] == "":
+            return True  # a 304 about another one has made it usable meanwhile
+        if "no-cache" in one.control or asks["no-cache"] or self.age(one) > asks["max-age"] or asks["max-age"] == 0:
             return False
-        if self.age(one) > asks["max-age"] or asks["max-age"] == 0:
+        if one.never_stale and self.options["must_revalidate_forbids_stale"]:
             return False
-        if one.forbids_stale() and self.options["must_revalidate_forbids_stale"]:
-            return False
-        return self.is_within(one, max(one.if_error_s if asks["nothing"] else 0, asks["if-error"]))
+        window_s = max(one.if_error_s if asks["nothing"] else 0, asks["if-error"])
+        return window_s > 0 and self.is_within(one, window_s)
 
     def outlives_error(self, one):
         """What may still be delivered is not given up for an error (§4.3.3)."""
@@ -549,13 +629,13 @@ class Cache:
     def with_date(self, reply):
         """RFC 9110 §6.6.1: a recipient with a clock adds the Date that is missing."""
         if reply and reply.first("date") is None:
-            reply.fields.append(("Date", format_date(self.now_s)))
+            reply.fields.append(("Date", format_date(self.wall_s)))
         return reply
 
     def store(self, request, new):
         """§3; one with the same selecting values makes room for it."""
         new.key = request.key
-        new.vary = self.selecting(request, members(new.all("vary")))
+        new.vary = self.selecting(request, self.varying(new))
         new.fields = [(name, value) for name, value in new.fields if name.lower() not in ("age", "content-length")]
         self.stored = [one for one in self.stored if (one.key, one.vary) != (new.key, new.vary)]
         self.put_in_order(new)
@@ -576,8 +656,8 @@ class Cache:
             if reason == "" and not (reply.status in ERRORS and self.outlives_error(one)):
                 self.store(request, new)
                 return
-            if (200 <= reply.status < 400 or reply.status in (404, 410)) and one in self.stored:
-                self.stored.remove(one)  # the origin has other things to say now
+            if (200 <= reply.status < 400 or reply.status in (404, 410)) and reason != "authorization" and one in self.stored:
+                self.stored.remove(one)  # the origin has other things to say to everyone now
         self.counters["refreshes_failed"] += 1
         self.rests_s[request.key] = self.now_s + self.options["rest_s"]
 
@@ -594,16 +674,15 @@ class Cache:
             return weakly_equal(etag, one.first("etag"))
         return modified is None or one.first("last-modified") in (None, modified)
 
-    @staticmethod
-    def varies_more(one, reply):
+    def varies_more(self, one, reply):
         """Its Vary names a field that the stored one's does not: it cannot be about that."""
-        return not {name.lower() for name in members(reply.all("vary"))} <= {name for name, _ in one.vary}
+        return not {name.lower() for name in members(reply.all("vary"))} <= {name.lower() for name in members(one.all("vary"))}
 
     def take_not_modified(self, request, one, reply, copy=False):
         """§4.3.4; `copy`: it was not selected, and is stored once more for what this request selects."""
         if copy:
             second = dataclasses.replace(one)
-            second.vary = self.selecting(request, members(one.all("vary")))
+            second.vary = self.selecting(request, self.varying(one))
             if one in self.stored:
                 self.stored.append(second)
                 self.counters["stored"] += 1
@@ -625,13 +704,23 @@ class Cache:
     def update(self, request, one, reply):
         """§3.2; then it is judged anew."""
         if self.options["not_modified_updates"]:
-            kept_back = ("vary", "content-length", "content-encoding", "content-range")
+            # A field to Weir alone that decides nothing counts as absent, and then the stored one's word stands.
+            void = [name for name, parse in TARGETED if name in FOR_WEIR and not parse(reply.all(name))]
+            kept_back = ("vary", "content-length", "content-encoding", "content-range", *void)
             new = [(name, value) for name, value in reply.fields if name.lower() not in kept_back]
             names = {name.lower() for name, _ in new}
             one.fields = [(name, value) for name, value in one.fields if name.lower() not in names] + new
-        reason, judged, _ = self.judge(request.as_get(), Reply(fields=one.fields, status=one.status, body=one.body))
-        for name in ("lifetime_s", "born_s", "arrived_s", "control", "while_revalidate_s", "if_error_s"):
+        reason, judged, explicit = self.judge(request.as_get(), Reply(fields=one.fields, status=one.status, body=one.body))
+        remembered = self.deciding(one) in FOR_WEIR and self.deciding(reply) not in FOR_WEIR
+        if remembered:
+            # Weir keeps not the field but what came of it: what a soft purge or a HEAD has made stale stays so.
+            judged.while_revalidate_s, judged.if_error_s = one.while_revalidate_s, one.if_error_s
+        if remembered and explicit:
+            bounded = "no-cache" not in judged.control
+            judged.lifetime_s = self.bound(one.lifetime_s, self.now_s - judged.born_s) if bounded else one.lifetime_s
+        for name in ("lifetime_s", "born_s", "arrived_s", "control", "while_revalidate_s", "if_error_s", "overridden", "never_stale"):
             setattr(one, name, getattr(judged, name))
+        one.keep_minutes = self.keep_minutes(one)
         one.fields = [(name, value) for name, value in one.fields if name.lower() != "age"]
         if one in self.stored:
             self.stored.remove(one)
@@ -743,6 +832,7 @@ class Cache:
             return self.remove(reached)
         for one in reached:
             self.make_stale(one)
+        self.counters["purged"] += len(reached)
         return len(reached)
 
     @staticmethod

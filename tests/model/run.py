@@ -96,11 +96,13 @@ class Bench:
         if self.weir:
             self.weir.kill()
         self.origin = Origin()
-        config = weirtest.make_config(self.origin, pool={"idle_timeout": "7d"}, limits={"idle_timeout": "7d"}, workers=1,
-                                      route_cache={"hit_for_miss": "0s", "keep": "2m"})
+        config = weirtest.make_config(self.origin, pool={"idle_timeout": "7d"}, limits={"idle_timeout": "7d"}, workers=1)
+        common = {"hit_for_miss": "0s", "keep": "2m"}
+        config["routes"] = [{"host": f"*.{name}.test", "upstream": "up", "cache": common | settings}
+                            for name, (settings, _) in stepping.ROUTES.items()]
         self.weir = weirtest.Weir(self.folder, config, clock=True)
         self.admin = http.client.HTTPConnection("127.0.0.1", self.weir.admin_port, timeout=weirtest.PATIENCE_S)
-        self.now_s = self.post("/test/clock?hold_ms=0")["wall_ms"] // 1000
+        self.post("/test/clock?hold_ms=0")
         self.client = weirtest.Client(self.weir.address)
 
     def post(self, path):
@@ -111,7 +113,13 @@ class Bench:
         return json.loads(body)
 
     def advance(self, seconds):
-        self.now_s = self.post(f"/test/clock?advance_ms={seconds * 1000}")["wall_ms"] // 1000
+        self.post(f"/test/clock?advance_ms={seconds * 1000}")
+
+    def step_wall(self, seconds):
+        self.post(f"/test/clock?wall_ms={seconds * 1000}")
+
+    def wall_s(self):
+        return self.post("/test/clock?advance_ms=0")["wall_ms"] // 1000
 
     def read_stats(self):
         self.admin.request("GET", "/stats")
@@ -132,8 +140,8 @@ class Bench:
         """Client and origin go on until the condition holds; false when it does not in time."""
         deadline = time.monotonic() + patience_s
         while not condition():
-            ready = select.select([self.client.sock, *self.origin.descriptors()], [], [], patience_s)[0]
-            if not ready or time.monotonic() > deadline:
+            ready = select.select([self.client.sock, *self.origin.descriptors()], [], [], 0.05)[0]
+            if time.monotonic() > deadline:
                 return False
             for one in ready:
                 if one is self.client.sock:
@@ -185,33 +193,33 @@ def compare(what, expected, seen):
 class Run:
     """One sequence, in Weir and in a new model."""
 
-    def __init__(self, bench, options):
+    def __init__(self, bench, options, route="plain"):
         self.bench = bench
-        self.cache = model.Cache(options, bench.now_s)
-        self.start_s = bench.now_s
+        self.start_s = bench.wall_s()
+        self.cache = model.Cache(options, self.start_s, stepping.ROUTES[route][1])
         bench.hosts += 1
-        self.host = f"m{bench.hosts}.test"
+        self.host = f"m{bench.hosts}.{route}.test"
 
     def request(self, step):
         request = model.Request(method=step["method"], url=step["url"], content=step.get("content", "").encode(),
-                                fields=stepping.resolve(step["fields"], self.cache.now_s, self.start_s))
+                                fields=stepping.resolve(step["fields"], self.cache.wall_s, self.start_s))
         expected_asks, asks = [], []
 
         def ask(asked):
             expected_asks.append(asked)
-            return stepping.make_reply(step, asked, self.cache.now_s, self.start_s)
+            return stepping.make_reply(step, asked, self.cache.wall_s, self.start_s)
 
         def reply_to(received):
             asked = model.Asked(received.method, received.target, received.field("If-None-Match"),
                                 received.field("If-Modified-Since"))
             asks.append(asked)
-            return parse_reply(stepping.make_reply(step, asked, self.cache.now_s, self.start_s), received.method)
+            return parse_reply(stepping.make_reply(step, asked, self.cache.wall_s, self.start_s), received.method)
 
         refreshes = self.cache.counters["refreshes"]
         expected = self.cache.exchange(request, ask)
         response = self.bench.fetch(request, self.host, reply_to)
         if self.cache.counters["refreshes"] > refreshes:
-            self.bench.wait(reply_to, lambda: len(asks) >= len(expected_asks), 0.5 * weirtest.SLOW)
+            self.bench.wait(reply_to, lambda: len(asks) >= len(expected_asks), 2 * weirtest.SLOW)
             self.bench.settle()
         compare("asked of the origin", expected_asks, asks)
         compare("Cache-Status", expected.cache_status, response.cache_status())
@@ -225,50 +233,63 @@ class Run:
             for name in FIELDS:
                 compare(name, expected.all(name), response.all(name))
 
+    def advance(self, seconds):
+        self.bench.settle()
+        self.bench.advance(seconds)
+        self.cache.advance(seconds)
+
     def purge(self, what, value, soft):
+        self.bench.settle()
         expected = self.cache.purge(what, value, soft)
         url = f"http://{self.host}{value}" if what in ("url", "prefix") else value
         seen = self.bench.post(f"/purge?{what}={urllib.parse.quote(url, safe='')}" + ("&soft=1" if soft else ""))
         compare(f"reached by a purge by {what} {value}", expected, seen["purged"])
 
-    def purge_all(self):
-        self.bench.settle()
+    def give_up(self):
+        """Leaves nothing behind, not even what has been asked of the origin and not looked for."""
+        gone = weirtest.response_bytes(404)
+        self.bench.wait(lambda request: gone, lambda: self.bench.read_stats()["fills"] == 0, weirtest.PATIENCE_S)
         for url in stepping.URLS:
             self.bench.post(f"/purge?url=http%3A%2F%2F{self.host}{url}")
 
     def run(self, sequence):
         """Raises a Difference, with the step in it."""
         before = self.bench.counters()
-        trouble = None
-        for step in sequence:
-            try:
-                if step["do"] != "request":
-                    self.bench.settle()
-                if step["do"] == "clock":
-                    self.bench.advance(step["seconds"])
-                    self.cache.advance(step["seconds"])
-                elif step["do"] == "purge":
-                    self.purge(step["what"], step["value"], step["soft"])
-                else:
-                    self.request(step)
-            except Difference as difference:
-                trouble = f"{describe(step)}: {difference}"
-                break
-        if trouble:
-            self.purge_all()
-            raise Difference(trouble)
-        self.bench.settle()
-        for url in stepping.URLS:
-            self.purge("url", url, False)
+        step = None
+        try:
+            for step in sequence:
+                self.do(step)
+            step = None
+            for url in stepping.URLS:
+                self.purge("url", url, False)
+        except Difference as difference:
+            self.give_up()
+            raise Difference(f"{describe(step) if step else 'in the end'}: {difference}") from None
         compare("counters", *self.count(before))
+
+    def do(self, step):
+        if step["do"] == "clock":
+            self.advance(step["seconds"])
+        elif step["do"] == "wall":
+            self.bench.step_wall(step["seconds"])
+            self.cache.step_wall(step["seconds"])
+        elif step["do"] == "purge":
+            self.purge(step["what"], step["value"], step["soft"])
+        else:
+            self.request(step)
+        if any(self.cache.is_useless(one) for one in self.cache.stored):
+            self.advance(0)  # otherwise it would be dropped within the next second of the machine's time
 
     def count(self, before):
         """(what the model has counted, what Weir has): that comes a moment after the answer."""
         expected = {name: self.cache.counters[name] for name in COUNTERS}
-        deadline = time.monotonic() + weirtest.SLOW
+        deadline = time.monotonic() + 0.3 * weirtest.SLOW
         while True:
             after = self.bench.counters()
             seen = {name: after[name] - before[name] for name in COUNTERS}
+            for counters in (expected, seen):
+                # What an invalidation has reached may be swept before a lookup finds it.
+                counters["gone"] = counters.pop("expired", 0) + counters.pop("purged", 0) + counters.get("gone", 0)
             if seen == expected or time.monotonic() > deadline:
                 return expected, seen
             time.sleep(weirtest.POLL_S)
@@ -279,7 +300,8 @@ class Run:
 
 def find_difference(bench, options, sequence):
     try:
-        Run(bench, options).run(sequence)
+        route = next((step["route"] for step in sequence if step["do"] == "route"), "plain")
+        Run(bench, options, route).run([step for step in sequence if step["do"] != "route"])
     except Difference as difference:
         return str(difference)
     except (OSError, AssertionError, http.client.HTTPException, weirtest.Ended) as error:
@@ -323,6 +345,10 @@ def find_fields(step, place):
 def describe(step):
     if step["do"] == "clock":
         return f"clock +{step['seconds']} s"
+    if step["do"] == "route":
+        return f"on the route {step['route']}"
+    if step["do"] == "wall":
+        return f"the wall clock is set {step['seconds']:+d} s"
     if step["do"] == "purge":
         return f"purge by {step['what']} {step['value']}{', soft' if step['soft'] else ''}"
 
@@ -357,11 +383,15 @@ def run_sequences(bench, options, seed, count, failures, shrinks=True):
     return done, passed, failed
 
 
+def change(value):
+    return {bool: lambda: not value, int: lambda: value + 5, str: lambda: "refuse", dict: lambda: {200: 5}, tuple: lambda: ("private",)}[type(value)]()
+
+
 def run_planted(bench, seed, count):
     """The model with each option changed, one at a time: a difference has to be found within so many steps."""
     passed = failed = 0
     for name, value in model.OPTIONS.items():
-        changed = not value if isinstance(value, bool) else value + 1
+        changed = change(value)
         done, _, found = run_sequences(bench, model.OPTIONS | {name: changed}, seed, count, 1, shrinks=False)
         passed += found
         failed += 1 - found
@@ -373,7 +403,7 @@ def parse_change(text):
     name, _, value = text.partition("=")
     if name not in model.OPTIONS:
         raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(model.OPTIONS)}")
-    return name, int(value) if value else not model.OPTIONS[name]
+    return name, int(value) if value else change(model.OPTIONS[name])
 
 
 def main():

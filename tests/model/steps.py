@@ -8,8 +8,23 @@ field is ("now", seconds) or ("start", seconds): a date relative to the moment, 
 import model
 import values
 
+# Routes by name: what Weir is configured with, and the model's options for it.
+ROUTES = {
+    "plain": ({}, {}),
+    "granting": ({"ttl": "5s", "negative_ttl": "1s", "status_ttl": {503: "5s", 404: "0s"}},
+                 {"ttl_s": 5, "negative_ttl_s": 1, "status_ttl_s": {503: 5, 404: 0}}),
+    "bounded": ({"ttl_min": "2s", "ttl_max": "30s"}, {"ttl_min_s": 2, "ttl_max_s": 30}),
+    "stale": ({"stale_while_revalidate": "5s", "stale_if_error": "60s"}, {"while_revalidate_s": 5, "if_error_s": 60}),
+    "guessing": ({"heuristic_percent": 50, "heuristic_max": "60s", "set_cookie": "store"},
+                 {"heuristic_percent": 50, "heuristic_max_s": 60, "set_cookie": "store"}),
+    "knowing": ({"ttl": "5s", "override": ["no-store", "private", "no-cache", "freshness"]},
+                {"ttl_s": 5, "override": ("no-store", "private", "no-cache", "freshness")}),
+    "deaf": ({"override": ["vary", "must-revalidate"], "stale_if_error": "60s"}, {"override": ("vary", "must-revalidate"), "if_error_s": 60}),
+    "careful": ({"ttl": "60s", "set_cookie": "refuse"}, {"ttl_s": 60, "set_cookie": "refuse"}),
+}
 URLS = ("/a", "/b", "/c")
 CLOCK_S = (0, 1, 1, 2, 4, 5, 5, 6, 10, 54, 55, 56, 59, 60, 61, 120)
+WALL_S = (-86400, -60, -5, -1, 1, 5, 60, 86400)
 LIFETIMES = (0, 1, 5, 60)
 MARKS = ("public", "must-revalidate", "proxy-revalidate", "no-cache", "no-store", "private", "must-understand", "immutable",
          'no-cache="x-gen"', 'private="x-gen"')
@@ -132,10 +147,12 @@ def make_purge(random):
 
 
 def make_sequence(random, count):
-    steps = []
-    for number in range(1, count + 1):
+    steps = [{"do": "route", "route": random.choice((*ROUTES, *["plain"] * 5))}]
+    for number in range(1, count):
         if random.random() < 0.2:
             steps.append({"do": "clock", "seconds": random.choice(CLOCK_S)})
+        elif random.random() < 0.02:
+            steps.append({"do": "wall", "seconds": random.choice(WALL_S)})
         elif random.random() < 0.03:
             steps.append(make_purge(random))
         else:

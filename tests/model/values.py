@@ -106,9 +106,12 @@ def surrogate_directives(lines):
         name, semicolon, surrogate = name.partition(";")
         if semicolon and surrogate.strip() != "weir":
             continue
-        if name == "max-age" and values[0] and "+" in values[0]:
-            fresh, _, stale = values[0].partition("+")
-            found |= {"max-age": [fresh], "stale-while-revalidate": [stale], "stale-if-error": [stale]}
+        if name == "max-age":
+            for value in values:
+                fresh, plus, stale = (value or "").partition("+")
+                found.setdefault(name, []).append(fresh if plus else value)
+                for window in ("stale-while-revalidate", "stale-if-error") if plus else ():
+                    found.setdefault(window, []).append(stale)
         elif name == "no-store-remote":
             found["no-store"] = values
         elif name != "content":

@@ -16,136 +16,120 @@ class Break(NamedTuple):
 
 BREAKAGES = {
     "cache/vary.c": [
-        Break("#define NAMES_MOST 32", "#define NAMES_MOST 33"),
+        Break("while (s->at < s->request.count) {", "while (s->at <= s->request.count) {"),
         Break(
             "if (f->id == s->id && (f->id != FIELD_OTHER || str_equal_nocase(field_name(f), s->name)))",
-            "if (f->id != s->id && (f->id != FIELD_OTHER || str_equal_nocase(field_name(f), s->name)))"),
-        Break(
-            "if (f->id == s->id && (f->id != FIELD_OTHER || str_equal_nocase(field_name(f), s->name)))",
-            "if (f->id == s->id || (f->id != FIELD_OTHER || str_equal_nocase(field_name(f), s->name)))"),
-        Break("#define CODINGS_MOST 16", "#define CODINGS_MOST 17"),
-        Break(
-            "if (s.len == 0 || s.len > 5 || (s.ptr[0] != '0' && s.ptr[0] != '1') ||",
-            "if (s.len != 0 || s.len > 5 || (s.ptr[0] != '0' && s.ptr[0] != '1') ||"),
-        Break(
-            "if (s.len == 0 || s.len > 5 || (s.ptr[0] != '0' && s.ptr[0] != '1') ||",
-            "if (s.len == 0 || s.len > 5 || (s.ptr[0] == '0' && s.ptr[0] != '1') ||"),
+            "if (f->id == s->id && (f->id == FIELD_OTHER || str_equal_nocase(field_name(f), s->name)))"),
+        Break("#define CODING_NAME_MOST 32", "#define CODING_NAME_MOST 33"),
         Break(
             "if (s.len == 0 || s.len > 5 || (s.ptr[0] != '0' && s.ptr[0] != '1') ||",
             "if (s.len == 0 || s.len > 5 && (s.ptr[0] != '0' && s.ptr[0] != '1') ||"),
-        Break("(s.len > 1 && s.ptr[1] != '.'))", "(s.len >= 1 && s.ptr[1] != '.'))"),
+        Break(
+            "if (s.len == 0 || s.len > 5 || (s.ptr[0] != '0' && s.ptr[0] != '1') ||",
+            "if (s.len == 0 || s.len > 6 || (s.ptr[0] != '0' && s.ptr[0] != '1') ||"),
+        Break(
+            "if (s.len == 0 || s.len > 5 || (s.ptr[0] != '0' && s.ptr[0] != '1') ||",
+            "if (s.len == 0 || s.len >= 5 || (s.ptr[0] != '0' && s.ptr[0] != '1') ||"),
+        Break(
+            "if (s.len == 0 || s.len > 5 || (s.ptr[0] != '0' && s.ptr[0] != '1') ||",
+            "if (s.len == 0 && s.len > 5 || (s.ptr[0] != '0' && s.ptr[0] != '1') ||"),
         Break(
             "        (s.len > 1 && s.ptr[1] != '.'))\n        return false;",
             "        (s.len > 1 && s.ptr[1] != '.'))\n        return true;"),
-        Break("coding->name = member;", ";"),
-        Break("if (semicolon != NULL) {", "if (semicolon == NULL) {"),
-        Break("weight.len -= coding->name.len;", ";"),
-        Break("coding->name = str_trim(coding->name);", ";"),
+        Break("(s.len > 1 && s.ptr[1] != '.'))", "(s.len > 1 && s.ptr[1] == '.'))"),
+        Break("*weight = s.ptr[0] == '1' ? WEIGHT_ONE : 0;", ";"),
+        Break("if (digit > 9)", "if (digit >= 9)"),
+        Break("if (digit > 9)", "if (digit > 10)"),
+        Break("return *weight <= WEIGHT_ONE;", "return *weight < WEIGHT_ONE;"),
+        Break("weight = str_trim(weight);", ";"),
         Break(
             "if (weight.len < 2 || ascii_lower(weight.ptr[0]) != 'q' || weight.ptr[1] != '=' ||",
             "if (weight.len < 2 || ascii_lower(weight.ptr[0]) == 'q' || weight.ptr[1] != '=' ||"),
         Break(
             "if (weight.len < 2 || ascii_lower(weight.ptr[0]) != 'q' || weight.ptr[1] != '=' ||",
-            "if (weight.len < 2 || ascii_lower(weight.ptr[0]) != 'q' && weight.ptr[1] != '=' ||"),
-        Break(
-            "!read_weight(str_of(weight.ptr + 2, weight.len - 2), &coding->weight))",
-            "!read_weight(str_of(weight.ptr + 3, weight.len - 2), &coding->weight))"),
-        Break(
-            "            !read_weight(str_of(weight.ptr + 2, weight.len - 2), &coding->weight))\n            return false;",
-            "            !read_weight(str_of(weight.ptr + 2, weight.len - 2), &coding->weight))\n            return true;"),
-        Break(
-            "if (coding->name.len > CODING_NAME_MOST || !policy_is_token(coding->name))",
-            "if (coding->name.len > CODING_NAME_MOST && !policy_is_token(coding->name))"),
+            "if (weight.len < 2 && ascii_lower(weight.ptr[0]) != 'q' || weight.ptr[1] != '=' ||"),
         Break(
             "if (coding->name.len > CODING_NAME_MOST || !policy_is_token(coding->name))",
             "if (coding->name.len > CODING_NAME_MOST || policy_is_token(coding->name))"),
-        Break("coding->name = str_of(coding->name.ptr + 2, coding->name.len - 2);", ";"),
         Break(
             "coding->name = str_of(coding->name.ptr + 2, coding->name.len - 2);",
             "coding->name = str_of(coding->name.ptr + 3, coding->name.len - 2);"),
-        Break("coding->rank++;", ";"),
+        Break("coding->name = str_of(coding->name.ptr + 2, coding->name.len - 2);", ";"),
+        Break("coding->rank = 0;", ";"),
         Break(
-            "if (a->rank != b->rank || a->rank < weir_count(usual_codings))",
-            "if (a->rank == b->rank || a->rank < weir_count(usual_codings))"),
+            "!str_equal_nocase(coding->name, usual_codings[coding->rank]))",
+            "str_equal_nocase(coding->name, usual_codings[coding->rank]))"),
         Break(
-            "if (a->rank != b->rank || a->rank < weir_count(usual_codings))",
-            "if (a->rank != b->rank || a->rank <= weir_count(usual_codings))"),
-        Break("if (difference != 0)", "if (difference == 0)"),
-        Break("if (difference == 0)", "if (difference != 0)"),
+            "while (at > 0 && (difference = compare_codings(coding, &codings->list[at - 1])) < 0)",
+            "while (at > 0 && (difference = compare_codings(coding, &codings->list[at - 1])) <= 0)"),
+        Break(
+            "while (at > 0 && (difference = compare_codings(coding, &codings->list[at - 1])) < 0)",
+            "while (at >= 0 && (difference = compare_codings(coding, &codings->list[at - 1])) < 0)"),
+        Break(
+            "while (at > 0 && (difference = compare_codings(coding, &codings->list[at - 1])) < 0)",
+            "while (at > 0 && (difference = compare_codings(coding, &codings->list[at - 0])) < 0)"),
         Break(
             "return coding->weight == codings->list[at - 1].weight;",
             "return coding->weight == codings->list[at - 0].weight;"),
-        Break("memmove(&codings->list[at + 1], &codings->list[at],", "memmove(&codings->list[at + 0], &codings->list[at],"),
         Break("codings->count++;", ";"),
         Break(
             "if (coding->weight > 0 && coding->weight < least && !is_coding(coding, STR(\"identity\")))",
             "if (coding->weight > 0 || coding->weight < least && !is_coding(coding, STR(\"identity\")))"),
+        Break(
+            "if (coding->weight > 0 && coding->weight < least && !is_coding(coding, STR(\"identity\")))",
+            "if (coding->weight > 0 && coding->weight < least || !is_coding(coding, STR(\"identity\")))"),
         Break("least = coding->weight;", ";"),
         Break(
             "if (identity ? coding.weight == 0 || coding.weight >= least : coding.weight > 0)",
             "if (identity ? coding.weight == 0 || coding.weight >= least : coding.weight >= 0)"),
-        Break(
-            "if (identity ? coding.weight == 0 || coding.weight >= least : coding.weight > 0)",
-            "if (identity ? coding.weight == 0 || coding.weight > least : coding.weight > 0)"),
         Break("codings->count = kept;", ";"),
-        Break(
-            "if (!read_coding(member, &coding) || !add_coding(codings, &coding))",
-            "if (read_coding(member, &coding) || !add_coding(codings, &coding))"),
-        Break(
-            "            if (!read_coding(member, &coding) || !add_coding(codings, &coding))\n                return false;",
-            "            if (!read_coding(member, &coding) || !add_coding(codings, &coding))\n                return true;"),
-        Break("append(out, &c, 1);", ";"),
-        Break("append_lower(out, codings->list[i].name);", ";"),
-        Break("if (weight == WEIGHT_ONE)", "if (weight != WEIGHT_ONE)"),
-        Break("if (place == WEIGHT_ONE)", "if (place != WEIGHT_ONE)"),
         Break("append(out, &digit, 1);", ";"),
-        Break("if (!read_codings(alone, &codings))", "if (read_codings(alone, &codings))"),
         Break(
             "        if (!read_codings(alone, &codings))\n            return false;",
             "        if (!read_codings(alone, &codings))\n            return true;"),
-        Break("append_codings(&out, &codings);", ";"),
-        Break("    if (rest->len == 0)\n        return false;", "    if (rest->len == 0)\n        return true;"),
+        Break("row->reduced_len = out.overflow ? 0 : (uint8_t)out.len;", ";"),
+        Break("if (rest->len == 0)", "if (rest->len != 0)"),
         Break(
             "size_t value_len = entry->value_len == ABSENT ? 0 : entry->value_len;",
             "size_t value_len = entry->value_len != ABSENT ? 0 : entry->value_len;"),
+        Break("*name = str_of(rest->ptr + sizeof(*entry), entry->name_len);", ";"),
+        Break("rest->ptr += taken;", ";"),
+        Break("    rest->len -= taken;\n    return true;", "    rest->len -= taken;\n    return false;"),
+        Break("rest->len -= taken;", ";"),
         Break("    }\n    return false;", "    }\n    return true;"),
-        Break("while (!reduced && str_list_next(&rest, &member)) {", "while (!reduced || str_list_next(&rest, &member)) {"),
         Break("while (!reduced && str_list_next(&rest, &member)) {", "while (reduced && str_list_next(&rest, &member)) {"),
-        Break("if (out->len > start)", "if (out->len >= start)"),
+        Break("                append_lit(out, \", \");", "                ;"),
+        Break("append_str(out, member);", ";"),
+        Break("if (entry->value_len != ABSENT)", "if (entry->value_len == ABSENT)"),
+        Break("append_lower(out, name);", ";"),
         Break(
-            "            if (str_equal(name, STR(\"*\")) || !policy_is_token(name) || name.len > UINT16_MAX)\n                return false;",
-            "            if (str_equal(name, STR(\"*\")) || !policy_is_token(name) || name.len > UINT16_MAX)\n                return true;"),
+            "while (f->id == FIELD_VARY && str_list_next(&rest, &name)) {",
+            "while (f->id != FIELD_VARY && str_list_next(&rest, &name)) {"),
+        Break(
+            "while (f->id == FIELD_VARY && str_list_next(&rest, &name)) {",
+            "while (f->id == FIELD_VARY || str_list_next(&rest, &name)) {"),
         Break(
             "            if (++names > NAMES_MOST)\n                return false;",
             "            if (++names > NAMES_MOST)\n                return true;"),
-        Break("append_entry(out, request, name);", ";"),
         Break(
-            "            if (out->overflow)\n                return false;",
-            "            if (out->overflow)\n                return true;"),
+            "        .request = request, .name = name, .id = field_identify(name.ptr, name.len)};\n    append_value(out, &s, &entry);",
+            "        .request = request, .name = name, .id = field_identify(name.ptr, name.len)};\n    ;"),
         Break(
             "if (rest->len < start.len || memcmp(rest->ptr, start.ptr, start.len) != 0)",
-            "if (rest->len < start.len && memcmp(rest->ptr, start.ptr, start.len) != 0)"),
-        Break("rest->len -= start.len;", ";"),
-        Break("    rest->len -= start.len;\n    return true;", "    rest->len -= start.len;\n    return false;"),
-        Break("if (!take(wanted, member))", "if (take(wanted, member))"),
-        Break("if (line == NULL)", "if (line != NULL)"),
-        Break("if (entry->value_len == ABSENT)", "if (entry->value_len != ABSENT)"),
-        Break(
-            "if (next == NULL && str_equal(field_value(line), wanted))",
-            "if (next != NULL && str_equal(field_value(line), wanted))"),
+            "if (rest->len < start.len || memcmp(rest->ptr, start.ptr, start.len) == 0)"),
+        Break("rest->ptr += start.len;", ";"),
+        Break("if (!*first && !take(wanted, STR(\", \")))", "if (!*first && take(wanted, STR(\", \")))"),
+        Break("*first = false;", "*first = true;"),
+        Break("*first = false;", ";"),
         Break(
             "if (next == NULL && str_equal(field_value(line), wanted))",
             "if (next == NULL || str_equal(field_value(line), wanted))"),
-        Break("if (next == NULL && recall(line, &reduced))", "if (next != NULL && recall(line, &reduced))"),
-        Break("if (next == NULL && recall(line, &reduced))", "if (next == NULL || recall(line, &reduced))"),
-        Break("if (!take_members(field_value(line), &wanted, &first))", "if (take_members(field_value(line), &wanted, &first))"),
+        Break("bool first = true;", "bool first = false;"),
         Break(
-            "        if (!entry_matches(&entry, &s, value))\n            return false;",
-            "        if (!entry_matches(&entry, &s, value))\n            return true;"),
-        Break("if (digit > 9)", "if (digit > 10)"),
-        Break("        if (i > 0)\n            append_lit(out, \", \");", "        if (i > 0)\n            ;"),
-        Break("append_lit(out, \";q=0\");", ";"),
-        Break("        if (out.overflow)\n            return false;", "        if (out.overflow)\n            return true;"),
+            "for (; line != NULL; line = next, next = next ? next_line(s) : NULL) {",
+            "for (; line == NULL; line = next, next = next ? next_line(s) : NULL) {"),
+        Break("return wanted.len == 0;", "return wanted.len != 0;"),
+        Break("            return false;\n    }\n    return true;", "            return false;\n    }\n    return false;"),
         Break(
             "if (coding->weight > 0 && coding->weight < least && !is_coding(coding, STR(\"identity\")))",
             "if (coding->weight > 0 && coding->weight <= least && !is_coding(coding, STR(\"identity\")))",
@@ -167,146 +151,325 @@ BREAKAGES = {
             "    *reduced = str_of(row->reduced, row->reduced_len);\n    return false;",
             same="what is remembered is read anew, with the same result: it costs time alone"),
     ],
+    "cache/index.c": [
+        Break("shard->buckets = base_alloc_zero(BUCKETS_FIRST * sizeof(shard->buckets[0]));", ";"),
+        Break("shard->ghost = base_alloc_zero(BUCKETS_FIRST * sizeof(shard->ghost[0]));", ";"),
+        Break("list_init(&shard->fills[i]);", ";"),
+        Break("list_init(&shard->main);", ";"),
+        Break("cache_budget_free(cache, shard->ghost);", ";"),
+        Break("same = o;", ";"),
+        Break(
+            "    } else if (length >= CACHE_CHAIN_MOST) {\n        shard->counts.evicted++;",
+            "    } else if (length >= CACHE_CHAIN_MOST) {\n        ;"),
+        Break(
+            "while (other != NULL && read_date(other, &other_s) && other_s > date_s) {",
+            "while (other != NULL && read_date(other, &other_s) && other_s >= date_s) {"),
+        Break("shard->objects++;", ";"),
+        Break("memset(buckets, 0, size * sizeof(buckets[0]));", ";"),
+        Break("if (buckets != NULL && ghost != NULL) {", "if (buckets == NULL && ghost != NULL) {"),
+        Break("shard->buckets = buckets;", ";"),
+        Break("ghost = old_ghost;", ";"),
+        Break("list_push_front(cache_index_fills(shard, &fill->key), &fill->link);", ";"),
+    ],
     "cache/key.c": [
-        Break("out->overflow = true;", "out->overflow = false;"),
-        Break("out->overflow = true;", ";"),
-        Break("out->len += s.len;", ";"),
         Break(
             "while (colon > 0 && authority.ptr[colon - 1] >= '0' && authority.ptr[colon - 1] <= '9')",
             "while (colon > 0 && authority.ptr[colon - 1] > '0' && authority.ptr[colon - 1] <= '9')"),
         Break(
             "while (colon > 0 && authority.ptr[colon - 1] >= '0' && authority.ptr[colon - 1] <= '9')",
-            "while (colon > 0 && authority.ptr[colon - 1] >= '0' && authority.ptr[colon - 0] <= '9')"),
+            "while (colon > 0 || authority.ptr[colon - 1] >= '0' && authority.ptr[colon - 1] <= '9')"),
+        Break(
+            "while (colon > 0 && authority.ptr[colon - 1] >= '0' && authority.ptr[colon - 1] <= '9')",
+            "while (colon > 0 && authority.ptr[colon - 1] >= '0' || authority.ptr[colon - 1] <= '9')"),
+        Break(
+            "while (colon > 0 && authority.ptr[colon - 1] >= '0' && authority.ptr[colon - 1] <= '9')",
+            "while (colon > 0 && authority.ptr[colon - 0] >= '0' && authority.ptr[colon - 1] <= '9')"),
+        Break(
+            "while (colon > 0 && authority.ptr[colon - 1] >= '0' && authority.ptr[colon - 1] <= '9')",
+            "while (colon > 0 && authority.ptr[colon - 1] >= '0' && authority.ptr[colon - 1] <= '10')"),
         Break("*port = str_of(NULL, 0);", ";"),
         Break("if (colon == 0 || authority.ptr[colon - 1] != ':')", "if (colon != 0 || authority.ptr[colon - 1] != ':')"),
-        Break("if (colon == 0 || authority.ptr[colon - 1] != ':')", "if (colon == 0 || authority.ptr[colon - 0] != ':')"),
-        Break("*host = str_of(authority.ptr, colon - 1);", "*host = str_of(authority.ptr, colon - 0);"),
-        Break("*port = str_of(authority.ptr + colon, authority.len - colon);", ";"),
-        Break("if (host.len > 1 && host.ptr[host.len - 1] == '.')", "if (host.len > 1 && host.ptr[host.len - 0] == '.')"),
-        Break("host.len--;", ";"),
-        Break("append_lower(out, scheme);", ";"),
-        Break("append_lit(out, \"://\");", ";"),
-        Break("append_lower(out, host);", ";"),
+        Break("if (colon == 0 || authority.ptr[colon - 1] != ':')", "if (colon == 0 && authority.ptr[colon - 1] != ':')"),
+        Break("*host = str_of(authority.ptr, colon - 1);", ";"),
         Break(
-            "if (port.len > 0 && !str_equal(port, https ? STR(\"443\") : STR(\"80\"))) {",
-            "if (port.len > 0 || !str_equal(port, https ? STR(\"443\") : STR(\"80\"))) {"),
+            "{\n    struct str host, port;\n    split_authority(authority, &host, &port);",
+            "{\n    struct str host, port;\n    ;"),
+        Break("if (host.len > 1 && host.ptr[host.len - 1] == '.')", "if (host.len > 1 && host.ptr[host.len - 0] == '.')"),
+        Break("append_lower(out, host);", ";"),
         Break(
             "if (port.len > 0 && !str_equal(port, https ? STR(\"443\") : STR(\"80\"))) {",
             "if (port.len > 0 && str_equal(port, https ? STR(\"443\") : STR(\"80\"))) {"),
         Break(
             "if (port.len > 0 && !str_equal(port, https ? STR(\"443\") : STR(\"80\"))) {",
-            "if (port.len > 0 && !str_equal(port, https ? STR(\"444\") : STR(\"80\"))) {"),
+            "if (port.len >= 0 && !str_equal(port, https ? STR(\"443\") : STR(\"80\"))) {"),
+        Break("append_lit(out, \":\");", ";"),
         Break("append_str(out, port);", ";"),
         Break("if (target.len == 0 || target.ptr[0] == '?')", "if (target.len != 0 || target.ptr[0] == '?')"),
-        Break("if (target.len == 0 || target.ptr[0] == '?')", "if (target.len == 0 && target.ptr[0] == '?')"),
-        Break("append_lit(out, \"/\");", ";"),
-        Break("append_str(out, target);", ";"),
         Break("key->check = hash.high64;", ";"),
-        Break("scheme = STR(\"http\");", ";"),
-        Break("scheme = STR(\"https\");", ";"),
-        Break("    else\n        return false;", "    else\n        return true;"),
-        Break("rest.len = (size_t)(fragment - rest.ptr);", ";"),
+        Break(
+            "if ((unsigned char)url.ptr[i] <= ' ' || url.ptr[i] == 0x7f)",
+            "if ((unsigned char)url.ptr[i] < ' ' || url.ptr[i] == 0x7f)"),
+        Break("if (fragment != NULL)", "if (fragment == NULL)"),
         Break(
             "while (end < rest.len && rest.ptr[end] != '/' && rest.ptr[end] != '?')",
-            "while (end < rest.len || rest.ptr[end] != '/' && rest.ptr[end] != '?')"),
-        Break("end++;", ";"),
+            "while (end < rest.len && rest.ptr[end] == '/' && rest.ptr[end] != '?')"),
+        Break("parts->authority = str_of(rest.ptr, end);", ";"),
         Break(
-            "    struct str target = str_of(rest.ptr + end, rest.len - end);\n    struct str host, port;\n    split_authority(authority, &host, &port);",
-            "    struct str target = str_of(rest.ptr + end, rest.len - end);\n    struct str host, port;\n    ;"),
+            "    cache_key_write(out, parts.scheme, parts.authority, parts.target, NULL);\n    return !out->overflow;",
+            "    cache_key_write(out, parts.scheme, parts.authority, parts.target, NULL);\n    return out->overflow;"),
+    ],
+    "cache/key_query.c": [
+        Break("if (!parameters->more)", "if (parameters->more)"),
         Break(
-            "if (host.len == 0 || memchr(authority.ptr, '@', authority.len) != NULL)",
-            "if (host.len != 0 || memchr(authority.ptr, '@', authority.len) != NULL)"),
+            "        *rest = str_of(end + 1, rest->len - parameter->len - 1);\n    return true;",
+            "        *rest = str_of(end + 1, rest->len - parameter->len - 1);\n    return false;"),
         Break(
-            "if (host.len == 0 || memchr(authority.ptr, '@', authority.len) != NULL)",
-            "if (host.len == 0 || memchr(authority.ptr, '@', authority.len) == NULL)"),
-        Break("cache_key_write(out, scheme, authority, target);", ";"),
-        Break("return !out->overflow;", "return out->overflow;"),
+            "return str_of(parameter.ptr, sign != NULL ? (size_t)(sign - parameter.ptr) : parameter.len);",
+            "return str_of(parameter.ptr, sign == NULL ? (size_t)(sign - parameter.ptr) : parameter.len);"),
+        Break(
+            "if ((rules->query_allow.count == 0 || conf_names_match(&rules->query_allow, name)) &&",
+            "if ((rules->query_allow.count != 0 || conf_names_match(&rules->query_allow, name)) &&"),
+        Break("if (*count == SORTED_MOST)", "if (*count != SORTED_MOST)"),
+        Break("sorted[at] = sorted[at - 1];", ";"),
+        Break("append_str(out, parameter);", ";"),
+        Break(
+            "size_t path_len = mark != NULL ? (size_t)(mark - target.ptr) : target.len;",
+            "size_t path_len = mark == NULL ? (size_t)(mark - target.ptr) : target.len;"),
+        Break("if (mark == NULL || lists_all(&rules->query_ignore))", "if (mark != NULL || lists_all(&rules->query_ignore))"),
+        Break("if (mark == NULL || lists_all(&rules->query_ignore))", "if (mark == NULL && lists_all(&rules->query_ignore))"),
+        Break(
+            "struct parameters query = {str_of(mark + 1, target.len - path_len - 1), true};",
+            "struct parameters query = {str_of(mark + 1, target.len - path_len - 0), true};"),
+        Break("append_parameter(out, sorted[i], i == 0);", "append_parameter(out, sorted[i], i != 0);"),
+        Break(
+            "for (bool first = true; next_kept(&query, rules, &parameter); first = false)",
+            "for (bool first = true; next_kept(&query, rules, &parameter); first = true)"),
+        Break("append_parameter(out, parameter, first);", ";"),
+        Break(
+            "return by_bytes != 0 ? by_bytes : (x.len > y.len) - (x.len < y.len);",
+            "return by_bytes != 0 ? by_bytes : (x.len > y.len) - (x.len <= y.len);",
+            same="what is the same may stand in any order"),
+    ],
+    "cache/key_fields.c": [
+        Break("append_lit(out, \"\\n\");", ";"),
+        Break("append_lit(out, \":\");", ";"),
+        Break("append_lit(out, \"\\ncookie=\");", ";"),
+        Break("append_str(out, cookie->name);", ";"),
+        Break("append_str(out, cookie->value);", ";"),
+        Break("if (!cookie.doubtful)", "if (cookie.doubtful)"),
+        Break("bool first = true;", "bool first = false;"),
+        Break("first = false;", "first = true;"),
+        Break("append_fields(out, request, &rules->headers);", ";"),
+        Break(
+            "static const struct str metadata[] = {{\"content-type\", 12},",
+            "static const struct str metadata[] = {{\"content-type\", 13},"),
+        Break("{\"content-location\", 16}};", "{\"content-location\", 17}};"),
+        Break("append_lit(out, \"\\nmethod=QUERY\");", ";"),
+    ],
+    "cache/cookies.c": [
+        Break(
+            "return quote != value.ptr || quote == last || memchr(quote + 1, '\"', value.len - 1) != last;",
+            "return quote != value.ptr || quote != last || memchr(quote + 1, '\"', value.len - 1) != last;"),
+        Break("rest->ptr += taken;", ";"),
+        Break("cookie->has_value = sign != NULL;", ";"),
+        Break(
+            "cookie->value = sign != NULL ? str_trim(str_of(sign + 1, pair.len - name_len - 1))",
+            "cookie->value = sign != NULL ? str_trim(str_of(sign + 0, pair.len - name_len - 1))"),
+        Break(
+            "cookie->doubtful = memchr(pair.ptr, '\"', name_len) != NULL || is_doubtful(cookie->value);",
+            "cookie->doubtful = memchr(pair.ptr, '\"', name_len) == NULL || is_doubtful(cookie->value);"),
+        Break("cookie->doubtful = memchr(pair.ptr, '\"', name_len) != NULL || is_doubtful(cookie->value);", ";"),
+    ],
+    "cache/policy_bypass.c": [
+        Break(
+            "while (f->id == FIELD_COOKIE && cookie_next(&rest, &cookie)) {",
+            "while (f->id != FIELD_COOKIE && cookie_next(&rest, &cookie)) {"),
+        Break("        }\n    }\n    return false;", "        }\n    }\n    return true;"),
+        Break("            return true;\n    }\n    return false;", "            return true;\n    }\n    return true;"),
+        Break("case FIELD_X_HTTP_METHOD:\n        case FIELD_X_HTTP_METHOD_OVERRIDE:", "case FIELD_X_HTTP_METHOD_OVERRIDE:"),
+        Break("case FIELD_X_HTTP_METHOD_OVERRIDE:\n        case FIELD_X_METHOD_OVERRIDE:", "case FIELD_X_METHOD_OVERRIDE:"),
+        Break(
+            "if (bypass->headers.count > 0 && has_field(request, &bypass->headers))",
+            "if (bypass->headers.count > 0 || has_field(request, &bypass->headers))"),
+        Break(
+            "if (bypass->cookies.count > 0 && has_cookie(request, &bypass->cookies))",
+            "if (bypass->cookies.count >= 0 && has_cookie(request, &bypass->cookies))",
+            same="no cookie is among no names: asking first spares the time"),
+    ],
+    "cache/policy_method.c": [
+        Break(
+            "return exchange->method == METHOD_POST && exchange->describes_target && exchange->status == 200;",
+            "return exchange->method == METHOD_POST && exchange->describes_target && exchange->status != 200;"),
+        Break(
+            "return exchange->method == METHOD_POST && exchange->describes_target && exchange->status == 200;",
+            "return exchange->method == METHOD_POST || exchange->describes_target && exchange->status == 200;"),
+        Break(
+            "return exchange->method == METHOD_POST && exchange->describes_target && exchange->status == 200;",
+            "return exchange->method == METHOD_POST && exchange->describes_target || exchange->status == 200;"),
+        Break(
+            "if (weir_likely(exchange->method != METHOD_POST) || reason != POLICY_STORE)",
+            "if (weir_likely(exchange->method == METHOD_POST) || reason != POLICY_STORE)"),
+        Break(
+            "if (weir_likely(exchange->method != METHOD_POST) || reason != POLICY_STORE)",
+            "if (weir_likely(exchange->method != METHOD_POST) && reason != POLICY_STORE)"),
+        Break(
+            "if (meta->lifetime_s > 0 && !(meta->flags & (CACHE_HEURISTIC | CACHE_NO_CACHE)))",
+            "if (meta->lifetime_s >= 0 && !(meta->flags & (CACHE_HEURISTIC | CACHE_NO_CACHE)))"),
+        Break("meta->lifetime_s = 0;", ";"),
+    ],
+    "cache/policy.c": [
+        Break("len++;", ";"),
+        Break("return s.len > 0 && span_token(s) == s.len;", "return s.len > 0 || span_token(s) == s.len;"),
+        Break("if (s.ptr[i] == '\\\\') {", "if (s.ptr[i] != '\\\\') {"),
+        Break("i++;", ";"),
+        Break("} else if (s.ptr[i] == '\"') {", "} else if (s.ptr[i] != '\"') {"),
+        Break("return i + 1 == s.len;", "return i + 0 == s.len;"),
+        Break(
+            "    if (!str_list_next(rest, &element))\n        return false;",
+            "    if (!str_list_next(rest, &element))\n        return true;"),
+        Break(
+            "    if (len > 0 && tail.len == 0)\n        return true;",
+            "    if (len > 0 && tail.len == 0)\n        return false;"),
+        Break("if (len > 0 && tail.len == 0)", "if (len > 0 || tail.len == 0)"),
+        Break("directive->has_value = true;", "directive->has_value = false;"),
+        Break(
+            "directive->value = str_of(tail.ptr + 1, tail.len - 1);",
+            "directive->value = str_of(tail.ptr + 0, tail.len - 1);"),
+        Break("        if (well_formed)\n            return true;", "        if (well_formed)\n            return false;"),
+        Break("directive->unreadable = quoted;", ";"),
+        Break("if (value.len == 0)", "if (value.len != 0)"),
+        Break("delta_s = delta_s * 10 + digit;", "delta_s = delta_s * 11 + digit;"),
+        Break("if (*member < 0 || value < *member)", "if (*member < 0 && value < *member)"),
+        Break("out->no_cache = out->no_store = true;", "out->no_cache = out->no_store = false;"),
+        Break("out->only_if_cached = true;", "out->only_if_cached = false;"),
+        Break("out->only_if_cached = true;", ";"),
+        Break("read_directive(&directive, out);", ";"),
+        Break("            return true;\n    }\n    return false;", "            return true;\n    }\n    return true;"),
+        Break("case FIELD_AUTHORIZATION:\n            out->authorization = true;", "out->authorization = true;"),
+        Break("out->authorization = true;", "out->authorization = false;"),
+        Break("case FIELD_RANGE:\n            out->range = true;", "out->range = true;"),
+        Break(
+            "return request->max_age_s < 0 && request->min_fresh_s < 0 && request->max_stale_s < 0;",
+            "return request->max_age_s < 0 && request->min_fresh_s <= 0 && request->max_stale_s < 0;"),
+        Break(
+            "return request->max_age_s < 0 && request->min_fresh_s < 0 && request->max_stale_s < 0;",
+            "return request->max_age_s < 0 && request->min_fresh_s < 0 && request->max_stale_s <= 0;"),
+        Break(
+            "bool accepted = request->max_stale_s > 0 && (999 + stale_ms) / 1000 <= request->max_stale_s;",
+            "bool accepted = request->max_stale_s >= 0 && (999 + stale_ms) / 1000 <= request->max_stale_s;"),
+        Break(
+            "bool accepted = request->max_stale_s > 0 && (999 + stale_ms) / 1000 <= request->max_stale_s;",
+            "bool accepted = request->max_stale_s > 0 && (1000 + stale_ms) / 1000 <= request->max_stale_s;"),
+        Break(
+            "stale_ms < (int64_t)meta->stale_while_revalidate_s * 1000)",
+            "stale_ms < (int64_t)meta->stale_while_revalidate_s * 999)"),
+        Break(
+            "if (request->min_fresh_s >= 0 && left_ms < request->min_fresh_s * 1000)",
+            "if (request->min_fresh_s > 0 && left_ms < request->min_fresh_s * 1000)"),
+        Break("return false; /* no better than the error that came */", "return true; /* no better than the error that came */"),
+        Break(
+            "        is_too_old(request, age_ms))\n        return false;",
+            "        is_too_old(request, age_ms))\n        return true;"),
+        Break("allowed_s = request->stale_if_error_s;", ";"),
+        Break("return allowed_s > 0 && stale_ms < allowed_s * 1000;", "return allowed_s > 0 && stale_ms <= allowed_s * 1000;"),
+        Break("return allowed_s > 0 && stale_ms < allowed_s * 1000;", "return allowed_s >= 0 && stale_ms < allowed_s * 1000;"),
+        Break("return allowed_s > 0 && stale_ms < allowed_s * 1000;", "return allowed_s > 0 && stale_ms < allowed_s * 999;"),
+        Break(
+            "return status == 500 || status == 502 || status == 503 || status == 504;",
+            "return status == 500 || status != 502 || status == 503 || status == 504;"),
+        Break(
+            "stale_ms < (int64_t)meta->stale_while_revalidate_s * 1000;",
+            "stale_ms <= (int64_t)meta->stale_while_revalidate_s * 1000;"),
+        Break(
+            "stale_ms < (int64_t)meta->stale_while_revalidate_s * 1000;",
+            "stale_ms < (int64_t)meta->stale_while_revalidate_s * 1001;"),
+        Break(
+            "case POLICY_MALFORMED:\n        return (status >= 200 && status < 400) || status == 404 || status == 410;",
+            "return (status >= 200 && status < 400) || status == 404 || status == 410;"),
+        Break(
+            "stale_ms >= (int64_t)meta->stale_while_revalidate_s * 1000 &&",
+            "stale_ms > (int64_t)meta->stale_while_revalidate_s * 1000 &&"),
+        Break(
+            "stale_ms >= (int64_t)meta->stale_while_revalidate_s * 1000 &&",
+            "stale_ms >= (int64_t)meta->stale_while_revalidate_s * 999 &&"),
+        Break("stale_ms >= (int64_t)meta->stale_if_error_s * 1000;", "stale_ms >= (int64_t)meta->stale_if_error_s * 999;"),
+        Break("if (meta->lifetime_s == 0 || request->no_store)", "if (meta->lifetime_s == 0 && request->no_store)"),
+        Break(
+            "return request->max_age_s < 0 && request->min_fresh_s < 0 && request->max_stale_s < 0;",
+            "return request->max_age_s <= 0 && request->min_fresh_s < 0 && request->max_stale_s < 0;",
+            same="with max-age=0 is_too_old() has decided before"),
+        Break(
+            "if (request->stale_if_error_s > allowed_s)",
+            "if (request->stale_if_error_s >= allowed_s)",
+            same="the greater is taken, or the same again"),
+        Break(
+            "static void take_least(int64_t *member, int64_t value)\n{\n    if (value < 0)",
+            "static void take_least(int64_t *member, int64_t value)\n{\n    if (value <= 0)",
+            same="what is malformed counts as 0, and so does 0"),
     ],
     "cache/policy_response.c": [
-        Break("given->there = true;", ";"),
-        Break("given->value_s = value_s;", ";"),
-        Break("said->no_store = true;", "said->no_store = false;"),
-        Break("said->no_store = true;", ";"),
-        Break("said->private = true;", ";"),
-        Break("said->no_cache = true;", "said->no_cache = false;"),
-        Break("said->public |= !d->malformed;", ";"),
-        Break("said->must_revalidate = true;", ";"),
-        Break("said->proxy_revalidate = true;", ";"),
-        Break("said->must_understand = true;", "said->must_understand = false;"),
-        Break("said->has_s_maxage |= delta_s >= 0;", "said->has_s_maxage |= delta_s > 0;"),
+        Break("said->has_age = true;", ";"),
         Break("said->has_vary = true;", "said->has_vary = false;"),
         Break("said->has_vary = true;", ";"),
         Break("said->vary_star = true;", "said->vary_star = false;"),
-        Break("said->vary_star = true;", ";"),
-        Break("else if (!policy_is_token(member))", "else if (policy_is_token(member))"),
-        Break("said->malformed = true;", "said->malformed = false;"),
-        Break("*said = (struct said){0};", ";"),
-        Break("case FIELD_CACHE_CONTROL:\n            read_control(value, said);", "read_control(value, said);"),
-        Break("case FIELD_AGE:\n            read_age(value, said);", "read_age(value, said);"),
-        Break("case FIELD_VARY:\n            read_vary(value, said);", "read_vary(value, said);"),
-        Break("read_vary(value, said);", ";"),
-        Break("if (!date_parse(value, wall_now_s, &expires_s))", "if (date_parse(value, wall_now_s, &expires_s))"),
+        Break("said->bad_vary = true;", ";"),
+        Break("if (!date_parse(value, wall_now_s, &expires_s) ||", "if (date_parse(value, wall_now_s, &expires_s) ||"),
+        Break("(expires->there && expires->value_s != expires_s))", "(expires->there && expires->value_s == expires_s))"),
+        Break("*expires = (struct policy_given){true, expires_s};", "*expires = (struct policy_given){false, expires_s};"),
+        Break("if (!said->has_date || date_s < said->date_s)", "if (said->has_date || date_s < said->date_s)"),
+        Break("if (!said->has_date || date_s > said->last_date_s)", "if (!said->has_date && date_s > said->last_date_s)"),
+        Break("if (!said->has_date || date_s > said->last_date_s)", "if (said->has_date || date_s > said->last_date_s)"),
+        Break("said->has_date = true;", "said->has_date = false;"),
         Break(
-            "if (said->expires.there && said->expires.value_s != expires_s)",
-            "if (said->expires.there || said->expires.value_s != expires_s)"),
-        Break("said->expires = (struct given){true, expires_s};", "said->expires = (struct given){false, expires_s};"),
-        Break("said->has_modified = date_parse(value, wall_now_s, &said->modified_s);", ";"),
-        Break("case FIELD_ETAG:\n            said->has_etag |= value.len > 0;", "said->has_etag |= value.len > 0;"),
+            "(said->has_modified && modified_s != said->modified_s);",
+            "(said->has_modified && modified_s == said->modified_s);"),
+        Break("policy_read_control(value, &said->control);", ";"),
         Break("said->has_etag |= value.len > 0;", "said->has_etag |= value.len >= 0;"),
         Break("said->has_etag |= value.len > 0;", ";"),
         Break("case FIELD_SET_COOKIE:\n            said->set_cookie = true;", "said->set_cookie = true;"),
-        Break("said->set_cookie = true;", "said->set_cookie = false;"),
-        Break("case 200:\n    case 203:", "case 203:"),
-        Break("case 203:\n    case 204:", "case 204:"),
-        Break("case 301:", "case 302:"),
-        Break("case 404:\n    case 405:", "case 405:"),
-        Break("case 405:\n    case 410:", "case 410:"),
-        Break("case 405:", "case 406:"),
-        Break("case 410:\n    case 414:", "case 414:"),
-        Break("case 501:\n        return true;", "return true;"),
-        Break("return true;", "return false;"),
-        Break("return false;", "return true;"),
+        Break("decides = policy_read_targeted(exchange->fields, &said->control);", ";"),
+        Break(
+            "if ((before == CACHE_BY_WEIR && decides != FIELD_WEIR_CACHE_CONTROL) ||",
+            "if ((before == CACHE_BY_WEIR || decides != FIELD_WEIR_CACHE_CONTROL) ||"),
+        Break(
+            "(before == CACHE_BY_SURROGATE && decides == FIELD_OTHER)) {",
+            "(before == CACHE_BY_SURROGATE && decides != FIELD_OTHER)) {"),
+        Break("recall(exchange->stored, said);", ";"),
+        Break("control->has_s_maxage = false;", "control->has_s_maxage = true;"),
+        Break("case 204:\n    case 300:", "case 300:"),
+        Break("case 301:\n    case 308:", "case 308:"),
+        Break("case 308:", "case 309:"),
+        Break("case 414:", "case 415:"),
+        Break("case 501:", "case 502:"),
         Break(
             "return (status >= 200 && status <= 205) || (status >= 300 && status <= 303) || status == 305 ||",
-            "return (status >= 200 && status <= 205) || (status >= 300 && status < 303) || status == 305 ||"),
+            "return (status >= 200 && status < 205) || (status >= 300 && status <= 303) || status == 305 ||"),
         Break(
             "return (status >= 200 && status <= 205) || (status >= 300 && status <= 303) || status == 305 ||",
             "return (status > 200 && status <= 205) || (status >= 300 && status <= 303) || status == 305 ||"),
         Break(
             "return (status >= 200 && status <= 205) || (status >= 300 && status <= 303) || status == 305 ||",
-            "return (status >= 200 && status <= 205) || (status > 300 && status <= 303) || status == 305 ||"),
-        Break(
-            "return (status >= 200 && status <= 205) || (status >= 300 && status <= 303) || status == 305 ||",
-            "return (status >= 200 || status <= 205) || (status >= 300 && status <= 303) || status == 305 ||"),
+            "return (status >= 200 && status <= 205) && (status >= 300 && status <= 303) || status == 305 ||"),
         Break(
             "status == 307 || status == 308 || (status >= 400 && status <= 411) ||",
-            "status != 307 || status == 308 || (status >= 400 && status <= 411) ||"),
+            "status == 307 || status != 308 || (status >= 400 && status <= 411) ||"),
         Break(
             "status == 307 || status == 308 || (status >= 400 && status <= 411) ||",
-            "status == 307 || status == 308 || (status > 400 && status <= 411) ||"),
+            "status == 307 || status == 308 || (status >= 400 || status <= 411) ||"),
         Break(
             "status == 307 || status == 308 || (status >= 400 && status <= 411) ||",
             "status == 307 && status == 308 || (status >= 400 && status <= 411) ||"),
         Break(
-            "status == 307 || status == 308 || (status >= 400 && status <= 411) ||",
-            "status == 308 || status == 308 || (status >= 400 && status <= 411) ||"),
+            "(status >= 413 && status <= 415) || status == 417 || status == 421 || status == 422 ||",
+            "(status >= 413 && status <= 415) || status != 417 || status == 421 || status == 422 ||"),
         Break(
             "(status >= 413 && status <= 415) || status == 417 || status == 421 || status == 422 ||",
-            "(status >= 413 && status <= 415) || status == 417 || status == 421 || status != 422 ||"),
-        Break(
-            "(status >= 413 && status <= 415) || status == 417 || status == 421 || status == 422 ||",
-            "(status >= 413 && status < 415) || status == 417 || status == 421 || status == 422 ||"),
+            "(status >= 413 && status <= 415) || status == 417 || status != 421 || status == 422 ||"),
         Break(
             "(status >= 413 && status <= 415) || status == 417 || status == 421 || status == 422 ||",
             "(status >= 413 && status <= 415) || status == 417 && status == 421 || status == 422 ||"),
-        Break(
-            "(status >= 413 && status <= 415) || status == 417 || status == 421 || status == 422 ||",
-            "(status >= 413 && status <= 415) || status == 417 || status == 421 && status == 422 ||"),
-        Break("status == 426 || (status >= 500 && status <= 505);", "status == 427 || (status >= 500 && status <= 505);"),
-        Break("if (status == 206 || status == 416)", "if (status != 206 || status == 416)"),
-        Break("if (status == 206 || status == 416)", "if (status == 206 && status == 416)"),
-        Break("if (status < 200 || status == 304 || status == 412)", "if (status < 200 || status == 304 || status != 412)"),
-        Break("if (status < 200 || status == 304 || status == 412)", "if (status <= 200 || status == 304 || status == 412)"),
+        Break("status == 426 || (status >= 500 && status <= 505);", "status != 426 || (status >= 500 && status <= 505);"),
+        Break("status == 426 || (status >= 500 && status <= 505);", "status == 426 || (status >= 500 && status < 505);"),
         Break("if (status < 200 || status == 304 || status == 412)", "if (status < 200 && status == 304 || status == 412)"),
         Break("if (status < 200 || status == 304 || status == 412)", "if (status < 200 || status == 304 && status == 412)"),
         Break(
@@ -314,200 +477,232 @@ BREAKAGES = {
             "int64_t corrected_ms = said->age_s * 1001 + (response_delay_ms > 0 ? response_delay_ms : 0);"),
         Break(
             "int64_t apparent_ms = apparent_age_s(said, exchange->wall_now_s) * 1000;",
+            "int64_t apparent_ms = apparent_age_s(said, exchange->wall_now_s) * 999;"),
+        Break(
+            "int64_t apparent_ms = apparent_age_s(said, exchange->wall_now_s) * 1000;",
             "int64_t apparent_ms = apparent_age_s(said, exchange->wall_now_s) * 1001;"),
         Break(
-            "return said->s_maxage.there || said->max_age.there || said->expires.there;",
-            "return said->s_maxage.there && said->max_age.there || said->expires.there;"),
-        Break(
-            "return said->s_maxage.there || said->max_age.there || said->expires.there;",
-            "return said->s_maxage.there || said->max_age.there && said->expires.there;"),
-        Break("int64_t lifetime_s = ttl_s + age_ms / 1000;", "int64_t lifetime_s = ttl_s + age_ms / 999;"),
-        Break(
             "if (!said->has_modified || said->modified_s >= said->date_s)",
-            "if (said->has_modified || said->modified_s >= said->date_s)"),
+            "if (!said->has_modified && said->modified_s >= said->date_s)"),
         Break("if (!exchange->route->enabled)", "if (exchange->route->enabled)"),
-        Break("if (exchange->method != METHOD_GET)", "if (exchange->method == METHOD_GET)"),
-        Break("if (by_status != POLICY_STORE)", "if (by_status == POLICY_STORE)"),
         Break(
-            "if (said->must_understand && !is_understood(exchange->status))",
-            "if (said->must_understand || !is_understood(exchange->status))"),
+            "if (control->no_store && (!control->must_understand || control->no_store_holds))",
+            "if (control->no_store || (!control->must_understand || control->no_store_holds))"),
         Break(
-            "if (said->must_understand && !is_understood(exchange->status))",
-            "if (said->must_understand && is_understood(exchange->status))"),
-        Break("if (said->no_store && !said->must_understand)", "if (said->no_store || !said->must_understand)"),
-        Break("if (said->no_store && !said->must_understand)", "if (said->no_store && said->must_understand)"),
+            "if (exchange->request->authorization && !allows_authorized(control))",
+            "if (exchange->request->authorization && allows_authorized(control))"),
+        Break("case CONF_SET_COOKIE_STORE:\n        return false;", "return false;"),
+        Break("case CONF_SET_COOKIE_REFUSE:\n        return true;", "return true;"),
+        Break("return route->override != 0 || !shared_by_origin;", "return route->override != 0 || shared_by_origin;"),
+        Break("if (!explicit && !may_be_granted(exchange, said))", "if (explicit && !may_be_granted(exchange, said))"),
         Break(
-            "if (exchange->request->authorization && !said->public && !said->has_s_maxage &&",
-            "if (exchange->request->authorization || !said->public && !said->has_s_maxage &&"),
-        Break(
-            "if (exchange->request->authorization && !said->public && !said->has_s_maxage &&",
-            "if (exchange->request->authorization && !said->public || !said->has_s_maxage &&"),
-        Break(
-            "if (exchange->request->authorization && !said->public && !said->has_s_maxage &&",
-            "if (exchange->request->authorization && said->public && !said->has_s_maxage &&"),
-        Break(
-            "if (exchange->request->authorization && !said->public && !said->has_s_maxage &&",
-            "if (exchange->request->authorization && !said->public && said->has_s_maxage &&"),
-        Break("lifetime_s = explicit_lifetime_s(said);", ";"),
-        Break(
-            "if (said->set_cookie && (lifetime_s == 0 || said->no_cache))",
-            "if (said->set_cookie || (lifetime_s == 0 || said->no_cache))"),
-        Break("lifetime_s = granted_lifetime_s(exchange, said, age_ms);", ";"),
-        Break("meta->flags |= CACHE_HEURISTIC;", ";"),
-        Break(
-            "bool asked_first = said->no_cache || age_ms >= lifetime_s * 1000;",
-            "bool asked_first = said->no_cache || age_ms > lifetime_s * 1000;"),
-        Break(
-            "bool asked_first = said->no_cache || age_ms >= lifetime_s * 1000;",
-            "bool asked_first = said->no_cache || age_ms >= lifetime_s * 1001;"),
-        Break(
-            "if (asked_first && !(meta->flags & CACHE_HAS_VALIDATOR))",
-            "if (asked_first || !(meta->flags & CACHE_HAS_VALIDATOR))"),
+            "if (said->set_cookie && refuses_cookie(exchange->route, lifetime_s > 0 && !no_cache))",
+            "if (said->set_cookie && refuses_cookie(exchange->route, lifetime_s > 0 || !no_cache))"),
+        Break("if (!explicit && !no_cache) {", "if (explicit && !no_cache) {"),
+        Break("if (!explicit && !no_cache) {", "if (!explicit && no_cache) {"),
+        Break("lifetime_s = granted_lifetime_s(exchange, said, age_s);", ";"),
         Break("meta->lifetime_s = (uint32_t)lifetime_s;", ";"),
-        Break(
-            "if (said->must_revalidate || said->proxy_revalidate || said->s_maxage.there)",
-            "if (said->must_revalidate && said->proxy_revalidate || said->s_maxage.there)"),
+        Break("flags |= CACHE_NO_CACHE;", ";"),
+        Break("if (said->has_etag || said->has_modified)", "if (said->has_etag && said->has_modified)"),
         Break("flags |= CACHE_HAS_VARY;", ";"),
+        Break("read_fields(exchange->fields, exchange->wall_now_s, said);", ";"),
         Break(
-            "if (said->public || said->has_s_maxage || said->must_revalidate)",
-            "if (said->public && said->has_s_maxage || said->must_revalidate)"),
+            "if (!said->has_date || date_s < said->date_s)",
+            "if (!said->has_date || date_s <= said->date_s)",
+            same="the earlier is taken, or the same again"),
         Break(
-            "if (said->public || said->has_s_maxage || said->must_revalidate)",
-            "if (said->public || said->has_s_maxage && said->must_revalidate)"),
-        Break("read_response(exchange->fields, exchange->wall_now_s, &said);", ";"),
-        Break(
-            "take_given(&said->max_age, delta_s >= 0, delta_s);",
-            "take_given(&said->max_age, delta_s > 0, delta_s);",
-            same="0 is what an invalid value counts as"),
-        Break(
-            "if (!said->has_modified || said->modified_s >= said->date_s)",
-            "if (!said->has_modified || said->modified_s > said->date_s)",
-            same="the share of no time is no time"),
-        Break(
-            "if (said->expires.value_s <= said->date_s)",
-            "if (said->expires.value_s < said->date_s)",
+            "if (said->expires.value_s <= said->last_date_s)",
+            "if (said->expires.value_s < said->last_date_s)",
             same="the difference of equal times is 0 as well"),
         Break(
-            "return corrected_ms > apparent_ms ? corrected_ms : apparent_ms;",
-            "return corrected_ms >= apparent_ms ? corrected_ms : apparent_ms;",
-            same="of equal ones either is the greater"),
+            "return value < most ? value : most;",
+            "return value <= most ? value : most;",
+            same="of equal ones either is the least"),
+    ],
+    "cache/policy_control.c": [
+        Break(
+            "if (value_s < 0 || (given->there && given->value_s != value_s))",
+            "if (value_s < 0 || (given->there && given->value_s == value_s))"),
+        Break(
+            "if (value_s < 0 || (given->there && given->value_s != value_s))",
+            "if (value_s < 0 || (given->there || given->value_s != value_s))"),
+        Break("value_s = 0;", ";"),
+        Break("given->value_s = value_s;", ";"),
+        Break("case WORD_MAX_AGE:\n        take_given(&control->max_age, delta_s);", "take_given(&control->max_age, delta_s);"),
+        Break("case WORD_PUBLIC:\n        control->public |= well_formed;", "control->public |= well_formed;"),
+        Break("take_given(&control->s_maxage, delta_s);", ";"),
+        Break("control->has_s_maxage |= delta_s >= 0;", "control->has_s_maxage |= delta_s > 0;"),
+        Break("case WORD_NO_CACHE:\n        control->no_cache = true;", "control->no_cache = true;"),
+        Break("control->proxy_revalidate = true;", "control->proxy_revalidate = false;"),
+        Break("control->proxy_revalidate = true;", ";"),
+        Break("take_given(&control->stale_if_error, delta_s);", ";"),
+        Break(
+            "take_word(find_word(directive.name), !directive.malformed,",
+            "take_word(find_word(directive.name), directive.malformed,"),
+        Break("bool boolean = value->type == STRUCTURED_BOOLEAN;", "bool boolean = value->type != STRUCTURED_BOOLEAN;"),
+        Break(
+            "if (value->type == STRUCTURED_INTEGER && value->number >= 0)",
+            "if (value->type == STRUCTURED_INTEGER || value->number >= 0)"),
+        Break(
+            "return (struct said_last){!boolean || value->number != 0, boolean, delta_s};",
+            "return (struct said_last){boolean || value->number != 0, boolean, delta_s};"),
+        Break("bool any = false, empty_line = false;", "bool any = false, empty_line = true;"),
+        Break("if (fields.list[i].id != id)", "if (fields.list[i].id == id)"),
+        Break("empty_line |= rest.len == 0;", "empty_line |= rest.len != 0;"),
+        Break("            return false;", "            return true;"),
+        Break("if (!any || empty_line)", "if (any || empty_line)"),
+        Break("return true;", "return false;"),
+        Break("    if (semicolon == NULL)\n        return false;", "    if (semicolon == NULL)\n        return true;"),
+        Break("if (semicolon == NULL)", "if (semicolon != NULL)"),
+        Break("if (!policy_is_token(name))", "if (policy_is_token(name))"),
+        Break("if (plus != NULL && !d->malformed) {", "if (plus != NULL && d->malformed) {"),
+        Break("delta_s = more_s < 0 ? -1 : policy_delta_s(str_of(d->value.ptr, len));", ";"),
+        Break("control->malformed |= d->unreadable;", ";"),
+        Break("return word != WORDS || d->unreadable;", "return word == WORDS || d->unreadable;"),
+        Break("bool any = false;", "bool any = true;"),
+        Break(
+            "while (fields.list[i].id == FIELD_SURROGATE_CONTROL && str_list_next(&rest, &element)) {",
+            "while (fields.list[i].id == FIELD_SURROGATE_CONTROL || str_list_next(&rest, &element)) {"),
+        Break("*control = said;", ";"),
+        Break(
+            "if (value_s < 0 || (given->there && given->value_s != value_s))",
+            "if (value_s <= 0 || (given->there && given->value_s != value_s))",
+            same="what is malformed counts as 0, and so does 0"),
+        Break(
+            "take_word(WORD_MAX_AGE, true, delta_s, control);",
+            "take_word(WORD_MAX_AGE, false, delta_s, control);",
+            same="a number is malformed when it is below 0; being well-formed matters to words only"),
+    ],
+    "cache/structured.c": [
+        Break("return c != '\\0' && strchr(others, c) != NULL;", "return c == '\\0' && strchr(others, c) != NULL;"),
+        Break(
+            "return is_letter(c) || is_digit(c) || c == '+' || c == '/';",
+            "return is_letter(c) || is_digit(c) || c == '+' && c == '/';"),
+        Break("s->len -= count;", ";"),
+        Break("        return false;\n    skip(s, 1);", "        return false;\n    ;"),
+        Break("taken.len++;", ";"),
+        Break(
+            "while (begins_with(*s, ' ') || begins_with(*s, '\\t'))",
+            "while (begins_with(*s, ' ') && begins_with(*s, '\\t'))"),
+        Break("if (whole.len == 0 || whole.len > INTEGER_DIGITS)", "if (whole.len != 0 || whole.len > INTEGER_DIGITS)"),
+        Break("out->number = to_number(whole);", ";"),
+        Break("out->type = STRUCTURED_DECIMAL;", ";"),
+        Break("        out->number = -out->number;\n    return true;", "        out->number = -out->number;\n    return false;"),
+        Break("if (c == '\"') {", "if (c != '\"') {"),
+        Break("            skip(s, i + 1);\n            return true;", "            skip(s, i + 1);\n            return false;"),
+        Break("if (c < 0x20 || c > 0x7e)", "if (c <= 0x20 || c > 0x7e)"),
+        Break("if (c < 0x20 || c > 0x7e)", "if (c < 0x20 && c > 0x7e)"),
+        Break("out->text = take_while(s, is_token_char);", ";"),
+        Break("out->text = content;", ";"),
+        Break(
+            "    while (begins_with(*s, '=') && out->text.len % 4 != 0) {\n        skip(s, 1);",
+            "    while (begins_with(*s, '=') && out->text.len % 4 != 0) {\n        ;"),
+        Break("out->type = STRUCTURED_BOOLEAN;", ";"),
+        Break("out->type = STRUCTURED_DATE;", ";"),
+        Break(
+            "return is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;",
+            "return is_digit(c) ? c - '0' : c >= 'a' && c < 'f' ? c - 'a' + 10 : -1;"),
+        Break("if (c < 0x20 || c > 0x7e || c == '\"')", "if (c <= 0x20 || c > 0x7e || c == '\"')"),
+        Break("skip(s, 3);", "skip(s, 4);"),
+        Break("bytes[len] = (char)byte;", ";"),
+        Break("if (str_utf8_sequence(str_of(bytes, len + 1)) > 0) {", "if (str_utf8_sequence(str_of(bytes, len + 0)) > 0) {"),
+        Break("out->type = STRUCTURED_DISPLAY_STRING;", ";"),
+        Break("    if (!take_char(s, '\"'))\n        return false;", "    if (!take_char(s, '\"'))\n        return true;"),
+        Break(
+            "if (s->len == 0 || !(is_lower(s->ptr[0]) || s->ptr[0] == '*'))",
+            "if (s->len == 0 || (is_lower(s->ptr[0]) || s->ptr[0] == '*'))"),
+        Break(
+            "if (!take_key(s, &key) || (take_char(s, '=') && !take_bare_item(s, &value)))",
+            "if (take_key(s, &key) || (take_char(s, '=') && !take_bare_item(s, &value)))"),
+        Break(
+            "        if (!take_item(s, &item) || !(begins_with(*s, ' ') || begins_with(*s, ')')))\n            return false;",
+            "        if (!take_item(s, &item) || !(begins_with(*s, ' ') || begins_with(*s, ')')))\n            return true;"),
+        Break("    if (s->len == 0)\n        return true;", "    if (s->len == 0)\n        return false;"),
+        Break("        return false;\n    skip_white(s);", "        return false;\n    ;"),
+        Break(
+            "    skip_spaces(rest); /* §4.2; behind a comma it has been skipped */\n    if (rest->len == 0)",
+            "    skip_spaces(rest); /* §4.2; behind a comma it has been skipped */\n    if (rest->len != 0)"),
+        Break(
+            "if (s->len < 3 || hex_value(s->ptr[1]) < 0 || hex_value(s->ptr[2]) < 0)",
+            "if (s->len < 4 || hex_value(s->ptr[1]) < 0 || hex_value(s->ptr[2]) < 0)",
+            same="a display string that ends there has no closing quote, and fails for that"),
     ],
     "cache/policy_conditions.c": [
         Break(
             "size_t start = rest->len >= 2 && rest->ptr[0] == 'W' && rest->ptr[1] == '/' ? 2 : 0;",
-            "size_t start = rest->len >= 2 && rest->ptr[0] != 'W' && rest->ptr[1] == '/' ? 2 : 0;"),
-        Break("if (start >= rest->len || rest->ptr[start] != '\"')", "if (start >= rest->len || rest->ptr[start] == '\"')"),
+            "size_t start = rest->len >= 2 || rest->ptr[0] == 'W' && rest->ptr[1] == '/' ? 2 : 0;"),
+        Break(
+            "    if (start >= rest->len || rest->ptr[start] != '\"')\n        return false;",
+            "    if (start >= rest->len || rest->ptr[start] != '\"')\n        return true;"),
+        Break(
+            "const char *closing = memchr(opening + 1, '\"', rest->len - start - 1);",
+            "const char *closing = memchr(opening + 0, '\"', rest->len - start - 1);"),
+        Break("*tag = str_of(opening, (size_t)(closing + 1 - opening));", ";"),
         Break("rest->len -= taken;", ";"),
         Break("return c == ' ' || c == '\\t' || c == ',';", "return c == ' ' && c == '\\t' || c == ',';"),
-        Break("return c == ' ' || c == '\\t' || c == ',';", "return c == ' ' || c == '\\t' && c == ',';"),
         Break("rest->ptr += count;", ";"),
         Break("while (list.len > 0) {", "while (list.len >= 0) {"),
         Break(
-            "        if (is_separator(list.ptr[0])) {\n            skip(&list, 1);",
-            "        if (is_separator(list.ptr[0])) {\n            ;"),
-        Break(
             "bool matches = take_opaque_tag(&list, &tag) && str_equal(tag, stored);",
             "bool matches = take_opaque_tag(&list, &tag) || str_equal(tag, stored);"),
-        Break("while (list.len > 0 && list.ptr[0] != ',') {", "while (list.len > 0 && list.ptr[0] == ',') {"),
-        Break(
-            "matches &= list.ptr[0] == ' ' || list.ptr[0] == '\\t';",
-            "matches &= list.ptr[0] != ' ' || list.ptr[0] == '\\t';"),
-        Break(
-            "matches &= list.ptr[0] == ' ' || list.ptr[0] == '\\t';",
-            "matches &= list.ptr[0] == ' ' && list.ptr[0] == '\\t';"),
-        Break("matches &= list.ptr[0] == ' ' || list.ptr[0] == '\\t';", ";"),
+        Break("while (list.len > 0 && list.ptr[0] != ',') {", "while (list.len > 0 || list.ptr[0] != ',') {"),
         Break(
             "            matches &= list.ptr[0] == ' ' || list.ptr[0] == '\\t';\n            skip(&list, 1);",
             "            matches &= list.ptr[0] == ' ' || list.ptr[0] == '\\t';\n            ;"),
+        Break(
+            "matches &= list.ptr[0] == ' ' || list.ptr[0] == '\\t';",
+            "matches &= list.ptr[0] == ' ' || list.ptr[0] != '\\t';"),
+        Break(
+            "matches &= list.ptr[0] == ' ' || list.ptr[0] == '\\t';",
+            "matches &= list.ptr[0] == ' ' && list.ptr[0] == '\\t';"),
         Break("        if (matches)\n            return true;", "        if (matches)\n            return false;"),
         Break(
-            "        if (matches)\n            return true;\n    }\n    return false;",
-            "        if (matches)\n            return true;\n    }\n    return true;"),
-        Break(
             "bool has_tag = etag.ptr != NULL && take_opaque_tag(&etag, &stored) && etag.len == 0;",
-            "bool has_tag = etag.ptr != NULL || take_opaque_tag(&etag, &stored) && etag.len == 0;"),
+            "bool has_tag = etag.ptr == NULL && take_opaque_tag(&etag, &stored) && etag.len == 0;"),
         Break("if (f->id != FIELD_IF_NONE_MATCH)", "if (f->id == FIELD_IF_NONE_MATCH)"),
-        Break(
-            "if (lines == 1 && str_equal(str_trim(field_value(f)), STR(\"*\")))",
-            "if (lines == 1 || str_equal(str_trim(field_value(f)), STR(\"*\")))"),
         Break(
             "        if (lines == 1 && str_equal(str_trim(field_value(f)), STR(\"*\")))\n            return true;",
             "        if (lines == 1 && str_equal(str_trim(field_value(f)), STR(\"*\")))\n            return false;"),
-        Break("if (has_tag && list_has_tag(field_value(f), stored))", "if (has_tag || list_has_tag(field_value(f), stored))"),
         Break(
-            "        if (has_tag && list_has_tag(field_value(f), stored))\n            return true;",
-            "        if (has_tag && list_has_tag(field_value(f), stored))\n            return false;"),
-        Break("if (modified.ptr == NULL)", "if (modified.ptr != NULL)"),
-        Break("modified = cache_block_field(block, FIELD_DATE);", ";"),
+            "        if (has_tag && list_has_tag(field_value(f), stored))\n            return true;\n    }\n    return false;",
+            "        if (has_tag && list_has_tag(field_value(f), stored))\n            return true;\n    }\n    return true;"),
+        Break("if (has_tag && list_has_tag(field_value(f), stored))", "if (has_tag || list_has_tag(field_value(f), stored))"),
         Break(
             "return modified.ptr != NULL && date_parse(str_trim(since), wall_now_s, &since_s) &&",
             "return modified.ptr == NULL && date_parse(str_trim(since), wall_now_s, &since_s) &&"),
         Break(
             "date_parse(modified, wall_now_s, &modified_s) && modified_s <= since_s;",
-            "date_parse(modified, wall_now_s, &modified_s) || modified_s <= since_s;"),
+            "date_parse(modified, wall_now_s, &modified_s) && modified_s < since_s;"),
+        Break("none_match_lines++;", ";"),
         Break("} else if (f->id == FIELD_IF_MODIFIED_SINCE) {", "} else if (f->id != FIELD_IF_MODIFIED_SINCE) {"),
         Break("since = f;", ";"),
         Break("since_lines++;", ";"),
-        Break(
-            "    if (none_match_lines + since_lines == 0)\n        return false;",
-            "    if (none_match_lines + since_lines == 0)\n        return true;"),
-        Break(
-            "if (status != 200 || (method != METHOD_GET && method != METHOD_HEAD))",
-            "if (status == 200 || (method != METHOD_GET && method != METHOD_HEAD))"),
-        Break(
-            "if (status != 200 || (method != METHOD_GET && method != METHOD_HEAD))",
-            "if (status != 200 || (method != METHOD_GET || method != METHOD_HEAD))"),
-        Break(
-            "if (status != 200 || (method != METHOD_GET && method != METHOD_HEAD))",
-            "if (status != 201 || (method != METHOD_GET && method != METHOD_HEAD))"),
-        Break(
-            "    if (status != 200 || (method != METHOD_GET && method != METHOD_HEAD))\n        return false;",
-            "    if (status != 200 || (method != METHOD_GET && method != METHOD_HEAD))\n        return true;"),
-        Break(
-            "return since_lines == 1 && modified_since_fails(field_value(since), block, wall_now_s);",
-            "return since_lines != 1 && modified_since_fails(field_value(since), block, wall_now_s);"),
+        Break("if (none_match_lines + since_lines == 0)", "if (none_match_lines + since_lines != 0)"),
     ],
     "cache/policy_freshen.c": [
-        Break(
-            "if (!str_equal_nocase(value, STR(\"keep-alive\")) && !str_equal_nocase(value, STR(\"close\")))",
-            "if (!str_equal_nocase(value, STR(\"keep-alive\")) || !str_equal_nocase(value, STR(\"close\")))"),
-        Break(
-            "if (!str_equal_nocase(value, STR(\"keep-alive\")) && !str_equal_nocase(value, STR(\"close\")))",
-            "if (str_equal_nocase(value, STR(\"keep-alive\")) && !str_equal_nocase(value, STR(\"close\")))"),
+        Break("if (c->id != FIELD_CONNECTION)", "if (c->id == FIELD_CONNECTION)"),
         Break(
             "if (!str_equal_nocase(value, STR(\"keep-alive\")) && !str_equal_nocase(value, STR(\"close\")))",
             "if (!str_equal_nocase(value, STR(\"keep-alive\")) && str_equal_nocase(value, STR(\"close\")))"),
         Break(
-            "            return fields_named_in_connection(fields, field_name(f));\n    }\n    return false;",
-            "            return fields_named_in_connection(fields, field_name(f));\n    }\n    return true;"),
-        Break("case FIELD_CONNECTION:\n    case FIELD_KEEP_ALIVE:", "case FIELD_KEEP_ALIVE:"),
-        Break("case FIELD_UPGRADE:\n    case FIELD_PROXY_AUTHENTICATE:", "case FIELD_PROXY_AUTHENTICATE:"),
+            "if (!str_equal_nocase(value, STR(\"keep-alive\")) && !str_equal_nocase(value, STR(\"close\")))",
+            "if (!str_equal_nocase(value, STR(\"keep-alive\")) || !str_equal_nocase(value, STR(\"close\")))"),
+        Break("case FIELD_KEEP_ALIVE:\n    case FIELD_PROXY_CONNECTION:", "case FIELD_PROXY_CONNECTION:"),
+        Break("case FIELD_TRANSFER_ENCODING:\n    case FIELD_UPGRADE:", "case FIELD_UPGRADE:"),
         Break("case FIELD_PROXY_AUTHENTICATE:\n    case FIELD_PROXY_AUTHORIZATION:", "case FIELD_PROXY_AUTHORIZATION:"),
-        Break("case FIELD_PROXY_AUTHORIZATION:\n    case FIELD_AGE:", "case FIELD_AGE:"),
-        Break("case FIELD_CONTENT_LENGTH:\n        return false;", "return false;"),
+        Break("case FIELD_AGE:\n    case FIELD_CONTENT_LENGTH:", "case FIELD_CONTENT_LENGTH:"),
         Break(
-            "        if (str_equal_nocase(field_name(f), STR(\"Proxy-Authentication-Info\")))\n            return false;",
-            "        if (str_equal_nocase(field_name(f), STR(\"Proxy-Authentication-Info\")))\n            return true;"),
+            "case FIELD_OTHER:\n        if (str_equal_nocase(field_name(f), STR(\"Proxy-Authentication-Info\")))",
+            "if (str_equal_nocase(field_name(f), STR(\"Proxy-Authentication-Info\")))"),
         Break("return !is_named_in_connection(fields, f);", "return is_named_in_connection(fields, f);"),
+        Break("    if (rest->len == 0)\n        return false;", "    if (rest->len == 0)\n        return true;"),
         Break("if (rest->len == 0)", "if (rest->len != 0)"),
-        Break(
-            "struct str value = str_trim(str_of(colon + 1, (size_t)(end - 1 - (colon + 1))));",
-            "struct str value = str_trim(str_of(colon + 0, (size_t)(end - 1 - (colon + 1))));"),
         Break("rest->len -= (size_t)(end + 1 - rest->ptr);", ";"),
-        Break("rest->ptr = end + 1;", "rest->ptr = end + 0;"),
         Break("    rest->ptr = end + 1;\n    return true;", "    rest->ptr = end + 1;\n    return false;"),
+        Break("rest->ptr = end + 1;", ";"),
         Break(
             "if (etag.len >= 2 && etag.ptr[0] == 'W' && etag.ptr[1] == '/')",
             "if (etag.len >= 2 && etag.ptr[0] != 'W' && etag.ptr[1] == '/')"),
-        Break(
-            "if (etag.len >= 2 && etag.ptr[0] == 'W' && etag.ptr[1] == '/')",
-            "if (etag.len >= 2 && etag.ptr[0] == 'W' && etag.ptr[1] != '/')"),
-        Break(
-            "if (etag.len >= 2 && etag.ptr[0] == 'W' && etag.ptr[1] == '/')",
-            "if (etag.len >= 2 || etag.ptr[0] == 'W' && etag.ptr[1] == '/')"),
-        Break(
-            "if (etag.len >= 2 && etag.ptr[0] == 'W' && etag.ptr[1] == '/')",
-            "if (etag.len >= 2 && etag.ptr[0] == 'W' || etag.ptr[1] == '/')"),
         Break(
             "while (line.id == FIELD_VARY && str_list_next(&rest, &member)) {",
             "while (line.id != FIELD_VARY && str_list_next(&rest, &member)) {"),
@@ -515,55 +710,355 @@ BREAKAGES = {
             "while (line.id == FIELD_VARY && str_list_next(&rest, &member)) {",
             "while (line.id == FIELD_VARY || str_list_next(&rest, &member)) {"),
         Break("                return true;", "                return false;"),
-        Break("        }\n    }\n    return false;", "        }\n    }\n    return true;"),
-        Break("if (f->id == FIELD_ETAG) {", "if (f->id != FIELD_ETAG) {"),
-        Break(
-            "if (etag.ptr == NULL || !str_equal(opaque_tag(etag), opaque_tag(rest)))",
-            "if (etag.ptr != NULL || !str_equal(opaque_tag(etag), opaque_tag(rest)))"),
-        Break(
-            "if (etag.ptr == NULL || !str_equal(opaque_tag(etag), opaque_tag(rest)))",
-            "if (etag.ptr == NULL && !str_equal(opaque_tag(etag), opaque_tag(rest)))"),
+        Break("first(not_modified, FIELD_ETAG) == NULL &&", "first(not_modified, FIELD_ETAG) != NULL &&"),
         Break(
             "if (etag.ptr == NULL || !str_equal(opaque_tag(etag), opaque_tag(rest)))",
             "if (etag.ptr == NULL || str_equal(opaque_tag(etag), opaque_tag(rest)))"),
         Break(
+            "if (etag.ptr == NULL || !str_equal(opaque_tag(etag), opaque_tag(rest)))",
+            "if (etag.ptr == NULL && !str_equal(opaque_tag(etag), opaque_tag(rest)))"),
+        Break(
             "while (f->id == FIELD_VARY && str_list_next(&rest, &member)) {",
-            "while (f->id != FIELD_VARY && str_list_next(&rest, &member)) {"),
-        Break("if (!block_varies_by(stored, member))", "if (block_varies_by(stored, member))"),
+            "while (f->id == FIELD_VARY || str_list_next(&rest, &member)) {"),
         Break("    }\n    return true;", "    }\n    return false;"),
+        Break("if (f == NULL || etag.ptr == NULL)", "if (f != NULL || etag.ptr == NULL)"),
+        Break("if (f == NULL || etag.ptr == NULL)", "if (f == NULL && etag.ptr == NULL)"),
+        Break(
+            "if (value.ptr != NULL && str_equal(value, field_value(f)))",
+            "if (value.ptr != NULL || str_equal(value, field_value(f)))"),
+        Break("*other = true;", "*other = false;"),
+        Break("*other = true;", ";"),
+        Break(
+            "bool same = content_length >= 0, other = same && (uint64_t)content_length != stored_length;",
+            "bool same = content_length > 0, other = same && (uint64_t)content_length != stored_length;"),
+        Break("compare(stored, head, FIELD_ETAG, &same, &other);", ";"),
+        Break(
+            "    if (f->id == FIELD_CONTENT_RANGE || f->id == FIELD_VARY)\n        return false;",
+            "    if (f->id == FIELD_CONTENT_RANGE || f->id == FIELD_VARY)\n        return true;"),
         Break(
             "if (f->id == FIELD_CONTENT_RANGE || f->id == FIELD_VARY)",
             "if (f->id != FIELD_CONTENT_RANGE || f->id == FIELD_VARY)"),
-        Break(
-            "if (f->id == FIELD_CONTENT_RANGE || f->id == FIELD_VARY)",
-            "if (f->id == FIELD_CONTENT_RANGE && f->id == FIELD_VARY)"),
-        Break(
-            "if (f->id == FIELD_OTHER && str_equal_nocase(field_name(f), STR(\"Content-Encoding\")))",
-            "if (f->id != FIELD_OTHER && str_equal_nocase(field_name(f), STR(\"Content-Encoding\")))"),
-        Break(
-            "    if (f->id == FIELD_OTHER && str_equal_nocase(field_name(f), STR(\"Content-Encoding\")))\n        return false;",
-            "    if (f->id == FIELD_OTHER && str_equal_nocase(field_name(f), STR(\"Content-Encoding\")))\n        return true;"),
         Break(
             "if (f->id == line->id && f->name_len == line->name_len &&",
             "if (f->id != line->id && f->name_len == line->name_len &&"),
         Break(
             "if (f->id == line->id && f->name_len == line->name_len &&",
-            "if (f->id == line->id && f->name_len != line->name_len &&"),
-        Break(
-            "if (f->id == line->id && f->name_len == line->name_len &&",
             "if (f->id == line->id || f->name_len == line->name_len &&"),
-        Break(
-            "str_equal_nocase(field_name(f), field_name(line)) && is_updated(not_modified, f))",
-            "str_equal_nocase(field_name(f), field_name(line)) || is_updated(not_modified, f))"),
         Break(
             "            str_equal_nocase(field_name(f), field_name(line)) && is_updated(not_modified, f))\n            return true;",
             "            str_equal_nocase(field_name(f), field_name(line)) && is_updated(not_modified, f))\n            return false;"),
-        Break("            return true;\n    }\n    return false;", "            return true;\n    }\n    return true;"),
+        Break(
+            "str_equal_nocase(field_name(f), field_name(line)) && is_updated(not_modified, f))",
+            "str_equal_nocase(field_name(f), field_name(line)) || is_updated(not_modified, f))"),
         Break("append_lit(out, \"\\r\\n\");", ";"),
-        Break("if (!is_about(stored, not_modified))", "if (is_about(stored, not_modified))"),
         Break(
             "    if (!is_about(stored, not_modified))\n        return false;",
             "    if (!is_about(stored, not_modified))\n        return true;"),
-        Break("return !out->overflow;", "return out->overflow;"),
+        Break("append_line(out, &line);", ";"),
+        Break("append_line(out, &not_modified.list[i]);", ";"),
+    ],
+    "cache/policy_range.c": [
+        Break(
+            "tag.ptr[0] == '\"' && memchr(tag.ptr + 1, '\"', tag.len - 1) == tag.ptr + tag.len - 1;",
+            "tag.ptr[0] != '\"' && memchr(tag.ptr + 1, '\"', tag.len - 1) == tag.ptr + tag.len - 1;"),
+        Break(
+            "tag.ptr[0] == '\"' && memchr(tag.ptr + 1, '\"', tag.len - 1) == tag.ptr + tag.len - 1;",
+            "tag.ptr[0] == '\"' || memchr(tag.ptr + 1, '\"', tag.len - 1) == tag.ptr + tag.len - 1;"),
+        Break(
+            "tag.ptr[0] == '\"' && memchr(tag.ptr + 1, '\"', tag.len - 1) == tag.ptr + tag.len - 1;",
+            "tag.ptr[0] == '\"' && memchr(tag.ptr + 1, '\"', tag.len - 1) == tag.ptr + tag.len - 0;"),
+        Break(
+            "asked_s == modified_s && made_s - modified_s >= STRONG_AFTER_S;",
+            "asked_s == modified_s && made_s - modified_s > STRONG_AFTER_S;"),
+        Break(
+            "asked_s == modified_s && made_s - modified_s >= STRONG_AFTER_S;",
+            "asked_s == modified_s || made_s - modified_s >= STRONG_AFTER_S;"),
+        Break("*number = 0;", ";"),
+        Break("if (digit > 9)", "if (digit > 10)"),
+        Break(
+            "fits = fits && !__builtin_mul_overflow(*number, (uint64_t)10, number) &&",
+            "fits = fits || !__builtin_mul_overflow(*number, (uint64_t)10, number) &&"),
+        Break(
+            "fits = fits && !__builtin_mul_overflow(*number, (uint64_t)10, number) &&",
+            "fits = fits && !__builtin_mul_overflow(*number, (uint64_t)11, number) &&"),
+        Break("if (!fits)", "if (fits)"),
+        Break("return digits > 0;", "return digits >= 0;"),
+        Break(
+            "    if (spec.len == 0 || spec.ptr[0] != '-')\n        return false;",
+            "    if (spec.len == 0 || spec.ptr[0] != '-')\n        return true;"),
+        Break("spec = str_of(spec.ptr + 1, spec.len - 1);", "spec = str_of(spec.ptr + 0, spec.len - 1);"),
+        Break("spec = str_of(spec.ptr + 1, spec.len - 1);", "spec = str_of(spec.ptr + 1, spec.len - 0);"),
+        Break(
+            "if (spec.len > 0 || (!has_first && !has_last) || (has_first && has_last && last < first))",
+            "if (spec.len > 0 || (!has_first || !has_last) || (has_first && has_last && last < first))"),
+        Break(
+            "if (spec.len > 0 || (!has_first && !has_last) || (has_first && has_last && last < first))",
+            "if (spec.len > 0 || (!has_first && !has_last) || (has_first || has_last && last < first))"),
+        Break(
+            "if (spec.len > 0 || (!has_first && !has_last) || (has_first && has_last && last < first))",
+            "if (spec.len > 0 || (has_first && !has_last) || (has_first && has_last && last < first))"),
+        Break(
+            "if (spec.len > 0 || (!has_first && !has_last) || (has_first && has_last && last < first))",
+            "if (spec.len > 0 || (!has_first && has_last) || (has_first && has_last && last < first))"),
+        Break(
+            "if (!has_first) { /* suffix-range: the last so many bytes */",
+            "if (has_first) { /* suffix-range: the last so many bytes */"),
+        Break(
+            "uint64_t end = has_last && last < length ? last + 1 : length;",
+            "uint64_t end = has_last && last <= length ? last + 1 : length;"),
+        Break(
+            "uint64_t end = has_last && last < length ? last + 1 : length;",
+            "uint64_t end = has_last || last < length ? last + 1 : length;"),
+        Break(
+            "    if (end - first >= into->length + span->length + PART_BYTES)\n        return false;",
+            "    if (end - first >= into->length + span->length + PART_BYTES)\n        return true;"),
+        Break(
+            "    *into = (struct policy_span){first, end - first};\n    return true;",
+            "    *into = (struct policy_span){first, end - first};\n    return false;"),
+        Break(
+            "if (++specs > POLICY_SPANS_MOST || !read_spec(spec, length, &span))",
+            "if (++specs >= POLICY_SPANS_MOST || !read_spec(spec, length, &span))"),
+        Break(
+            "if (++specs > POLICY_SPANS_MOST || !read_spec(spec, length, &span))",
+            "if (++specs > POLICY_SPANS_MOST && !read_spec(spec, length, &span))"),
+        Break(
+            "if (++specs > POLICY_SPANS_MOST || !read_spec(spec, length, &span))",
+            "if (++specs > POLICY_SPANS_MOST || read_spec(spec, length, &span))"),
+        Break(
+            "(ranges->count > 0 && join_near(&ranges->spans[ranges->count - 1], &span)))",
+            "(ranges->count > 0 && join_near(&ranges->spans[ranges->count - 0], &span)))"),
+        Break("ranges->spans[ranges->count++] = span;", ";"),
+        Break("return specs > 0;", "return specs >= 0;"),
+        Break("            return true;\n    return false;", "            return true;\n    return true;"),
+        Break(
+            "        if (spans[i].length > left)\n            return false;",
+            "        if (spans[i].length > left)\n            return true;"),
+        Break("if (spans[i].length > left)", "if (spans[i].length >= left)"),
+        Break(
+            "        if (selected->arriving && i > 0 && spans[i].first < end_of(&spans[i - 1]))\n            return false;",
+            "        if (selected->arriving && i > 0 && spans[i].first < end_of(&spans[i - 1]))\n            return true;"),
+        Break(
+            "if (selected->arriving && i > 0 && spans[i].first < end_of(&spans[i - 1]))",
+            "if (selected->arriving && i > 0 && spans[i].first <= end_of(&spans[i - 1]))"),
+        Break(
+            "if (selected->arriving && i > 0 && spans[i].first < end_of(&spans[i - 1]))",
+            "if (selected->arriving && i > 0 || spans[i].first < end_of(&spans[i - 1]))"),
+        Break("if_range_lines++;", ";"),
+        Break(
+            "if (method != METHOD_GET || selected->status != 200 || selected->length == 0 ||",
+            "if (method != METHOD_GET || selected->status == 200 || selected->length == 0 ||"),
+        Break(
+            "if (method != METHOD_GET || selected->status != 200 || selected->length == 0 ||",
+            "if (method != METHOD_GET || selected->status != 201 || selected->length == 0 ||"),
+        Break("range_lines != 1 || if_range_lines > 1)", "range_lines == 1 || if_range_lines > 1)"),
+        Break("if (ranges->count == 0)", "if (ranges->count != 0)"),
+    ],
+    "cache/tags.c": [
+        Break("to->every = true;", ";"),
+        Break("to->any_group |= source == CACHE_TAG_OF_GROUPS;", ";"),
+        Break("add(to, cache_tag_of_name(to->cache, name), source);", ";"),
+        Break(
+            "const char *host = memmem(text.ptr, text.len, \"://\", 3);",
+            "const char *host = memmem(text.ptr, text.len, \"://\", 4);"),
+        Break("return c == ' ' || c == '\\t';", "return c == ' ' && c == '\\t';"),
+        Break(
+            "        for (end = from; end < value.len && !is_blank(value.ptr[end]);)\n            end++;",
+            "        for (end = from; end < value.len && !is_blank(value.ptr[end]);)\n            ;"),
+        Break(
+            "for (end = from; end < value.len && !is_blank(value.ptr[end]);)",
+            "for (end = from; end < value.len && is_blank(value.ptr[end]);)"),
+        Break("add_name(to, str_of(value.ptr + from, end - from), CACHE_TAG_OF_SURROGATE_KEY);", ";"),
+        Break(
+            "if (text.len == 0 || memchr(text.ptr, '\\\\', text.len) == NULL)",
+            "if (text.len == 0 && memchr(text.ptr, '\\\\', text.len) == NULL)"),
+        Break("*room = appender_on(room->ptr, room->cap);", ";"),
+        Break("if (member.type != STRUCTURED_STRING)", "if (member.type == STRUCTURED_STRING)"),
+        Break("each(to, without_escapes(member.text, &room));", ";"),
+        Break("add(to, cache_tag_of_group(to->cache, to->origin, group), CACHE_TAG_OF_GROUPS);", ";"),
+        Break(
+            "            sources |= 1u << CACHE_TAG_OF_SURROGATE_KEY;\n        else if (f->id == FIELD_CACHE_TAG)",
+            "            sources |= 1u << CACHE_TAG_OF_SURROGATE_KEY;\n        else if (f->id != FIELD_CACHE_TAG)"),
+        Break("else if (f->id == FIELD_CACHE_GROUPS)", "else if (f->id != FIELD_CACHE_GROUPS)"),
+        Break("sources |= 1u << CACHE_TAG_OF_GROUPS;", ";"),
+        Break(
+            "        const struct field *f = &response.list[i];\n        if (f->id == FIELD_SURROGATE_KEY)",
+            "        const struct field *f = &response.list[i];\n        if (f->id != FIELD_SURROGATE_KEY)"),
+        Break(
+            "            read_surrogate_key(to, field_value(f));\n        else if (f->id == FIELD_CACHE_TAG)",
+            "            read_surrogate_key(to, field_value(f));\n        else if (f->id != FIELD_CACHE_TAG)"),
+        Break("if (tags == NULL)", "if (tags != NULL)"),
+        Break("tags->count = from->count;", ";"),
+        Break("tags->every = from->every;", ";"),
+        Break(
+            "if (weir_likely(find_sources(response) == 0 && url.len == key_text.len))",
+            "if (weir_likely(find_sources(response) == 0 && url.len != key_text.len))"),
+        Break(
+            "    if (weir_likely(old == NULL && renewed == 0))\n        return true;",
+            "    if (weir_likely(old == NULL && renewed == 0))\n        return false;"),
+        Break("to.every = old->every;", ";"),
+        Break(
+            "if (!(renewed & 1u << (old->list[i] & CACHE_TAG_BITS)))",
+            "if ((renewed & 1u << (old->list[i] & CACHE_TAG_BITS)))"),
+        Break("add(&to, old->list[i], (enum cache_tag_source)(old->list[i] & CACHE_TAG_BITS));", ";"),
+    ],
+    "cache/reference.c": [
+        Break("memmove(path + to, segment.ptr, segment.len);", ";"),
+        Break("if (!(c >= 'a' && c <= 'z') &&", "if (!(c >= 'a' || c <= 'z') &&"),
+        Break(
+            "(i == 0 || !((c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.')))",
+            "(i == 0 || !((c >= '0' && c <= '9') || c == '+' || c != '-' || c == '.')))"),
+        Break(
+            "(i == 0 || !((c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.')))",
+            "(i == 0 || !((c >= '0' && c <= '9') || c == '+' || c == '-' || c != '.')))"),
+        Break(
+            "(i == 0 || !((c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.')))",
+            "(i == 0 || !((c > '0' && c <= '9') || c == '+' || c == '-' || c == '.')))"),
+        Break(
+            "(i == 0 || !((c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.')))",
+            "(i == 0 || !((c >= '0' && c <= '9') && c == '+' || c == '-' || c == '.')))"),
+        Break("if (path.len == 0) {", "if (path.len != 0) {"),
+        Break("append_str(out, old_path);", ";"),
+        Break(
+            "bool has_authority = reference.len >= 2 && memcmp(reference.ptr, \"//\", 2) == 0;",
+            "bool has_authority = reference.len > 2 && memcmp(reference.ptr, \"//\", 2) == 0;"),
+        Break("if (scheme == 0 && !has_authority) {", "if (scheme == 0 || !has_authority) {"),
+        Break(
+            "if (url.overflow || !cache_key_from_url(str_of(url.ptr, url.len), out))",
+            "if (url.overflow || cache_key_from_url(str_of(url.ptr, url.len), out))"),
+        Break("if (!str_equal(target, origin))", "if (str_equal(target, origin))"),
+    ],
+    "proxy/forward.c": [
+        Break(
+            "    case FIELD_CACHE_CONTROL:\n    case FIELD_CDN_CACHE_CONTROL:",
+            "    case FIELD_CDN_CACHE_CONTROL:",
+            stories="test_chunked.py"),
+        Break("    case FIELD_VARY:\n    case FIELD_AGE:", "    case FIELD_AGE:", stories="test_chunked.py"),
+        Break("    case FIELD_AGE:\n    case FIELD_EXPIRES:", "    case FIELD_EXPIRES:", stories="test_chunked.py"),
+        Break("    case FIELD_EXPIRES:\n    case FIELD_DATE:", "    case FIELD_DATE:", stories="test_chunked.py"),
+        Break(
+            "    case FIELD_CONTENT_LENGTH:\n    case FIELD_CONTENT_TYPE:",
+            "    case FIELD_CONTENT_TYPE:",
+            stories="test_chunked.py"),
+        Break("    case FIELD_SET_COOKIE:\n    case FIELD_COOKIE:", "    case FIELD_COOKIE:", stories="test_chunked.py"),
+        Break(
+            "        return !field_is_hop_by_hop((enum field_id)f->id);\n    }\n}\n\nbool forward_trailers",
+            "        return true;\n    }\n}\n\nbool forward_trailers",
+            stories="test_chunked.py"),
+        Break("        if (may_be_trailer(&fields.list[i]))", "        if (true)", stories="test_chunked.py"),
+        Break(
+            "        else if (!field_is_hop_by_hop((enum field_id)f->id) && f->id != FIELD_CONTENT_LENGTH &&",
+            "        else if (f->id != FIELD_CONTENT_LENGTH &&",
+            stories="test_interim.py"),
+        Break(
+            "                 !is_named(fields, connection, f))\n            append_field(out, f);\n    }\n    if (upgrade)",
+            "                 true)\n            append_field(out, f);\n    }\n    if (upgrade)",
+            stories="test_interim.py"),
+        Break("        if (!policy_field_is_kept(fields, f))", "        if (false)", stories="test_hop_by_hop.py"),
+        Break(
+            "        if (f->id == FIELD_DATE)\n            dated = true;",
+            "        if (f->id == FIELD_DATE)\n            dated = false;",
+            stories="test_hit_miss.py"),
+        Break("    if (!dated) {", "    if (false) {", stories="test_hit_miss.py"),
+        Break(
+            "    if (forward->stored)\n        append_conditions(forward, &out);",
+            "    if (forward->stored)\n        ;",
+            stories="test_conditional.py"),
+        Break(
+            "    else if (forward->variants_count > 0)\n        append_variants(forward, &out);",
+            "    else if (forward->variants_count > 0)\n        ;",
+            stories="test_validation.py"),
+        Break(
+            "        if (!is_replaced(forward, f) && !is_named(fields, connection, f) &&",
+            "        if (!is_replaced(forward, f) &&",
+            stories="test_hop_by_hop.py"),
+    ],
+    "proxy/fetch_head.c": [
+        Break(
+            "    meta.flags |= old.flags & CACHE_HAS_VARY;\n",
+            "    ;\n",
+            stories="test_vary.py",
+            same="the updated head has its Vary still, by which policy_judge() has set the flag"),
+        Break("    meta.status = old.status;\n", "    ;\n", same="policy_judge() was given that status, and has set it"),
+        Break(
+            "        return FRESHEN_NO_MEMORY;\n    if (reason != POLICY_STORE)",
+            "        return FRESHEN_NO_MEMORY;\n    if (reason == POLICY_STORE)",
+            stories="test_validation.py"),
+        Break(
+            "        cache_purge(cache, &fetch->key); /* it may be given",
+            "        ; /* it may be given",
+            stories="test_validation.py"),
+        Break(
+            "    if (cache_object_meta(chosen).flags & CACHE_HAS_VARY)\n        freshen_others(fetch, chosen);",
+            "    if (cache_object_meta(chosen).flags & CACHE_HAS_VARY)\n        ;",
+            stories="test_validation.py"),
+        Break(
+            "        if (found[i] != chosen && cache_object_meta(found[i]).born_ms <= fetch->requested_ms &&",
+            "        if (found[i] != chosen && cache_object_meta(found[i]).born_ms > fetch->requested_ms &&",
+            stories="test_validation.py"),
+        Break(
+            "    struct cache_object *chosen = fetch->stored ? fetch->stored : choose_variant(fetch);",
+            "    struct cache_object *chosen = fetch->stored ? fetch->stored : NULL;",
+            stories="test_validation.py"),
+        Break("        take_head_answer(fetch);\n    out.reason", "        ;\n    out.reason", stories="test_validation.py"),
+        Break(
+            "        if (told == POLICY_TOLD_OTHER || meta.status != 200 ||",
+            "        if (meta.status != 200 ||",
+            stories="test_validation.py"),
+        Break(
+            "            make_stale(fetch, stored);\n        cache_object_release",
+            "            ;\n        cache_object_release",
+            stories="test_validation.py"),
+        Break("    meta.lifetime_s = meta.lifetime_s < age_s ? meta.lifetime_s : age_s;", "    ;", stories="test_validation.py"),
+        Break("        head->reason = POLICY_STALE_IF_ERROR;\n", "        ;\n", stories="test_stale.py"),
+        Break("    if (policy_supersedes(head->meta.status, head->reason))", "    if (false)", stories="test_stale.py"),
+        Break(
+            "    date_answer(fetch);\n    if (cache_object_meta(chosen)",
+            "    ;\n    if (cache_object_meta(chosen)",
+            stories="test_conditional.py test_validation.py"),
+        Break(
+            "    if (!cache_vary_build(http1_fields(head), fetch->asked, &vary))",
+            "    if (cache_vary_build(http1_fields(head), fetch->asked, &vary))",
+            stories="test_vary.py"),
+        Break(
+            "        if (!cache_vary_build(http1_fields(head), fetch->asked, &vary))\n            out.reason = POLICY_VARY_STAR;",
+            "        if (!cache_vary_build(http1_fields(head), fetch->asked, &vary))\n            ;",
+            stories="test_vary.py"),
+    ],
+    "proxy/deliver.c": [
+        Break(
+            "    bool from_cache = request->outcome == OUTCOME_HIT || request->outcome == OUTCOME_STALE ||",
+            "    bool from_cache = request->outcome == OUTCOME_STALE ||",
+            stories="test_hit_miss.py"),
+        Break("    append_u64(out, age_s);", "    append_u64(out, 0);", stories="test_hop_by_hop.py"),
+        Break(
+            "    if (!from_cache && !(meta->flags & CACHE_HAD_AGE))",
+            "    if (!from_cache)",
+            stories="test_hit_miss.py test_hop_by_hop.py"),
+        Break(
+            "    if (request->ttl_s < 0)\n        append_lit(out, \"-\");",
+            "    if (request->ttl_s < 0)\n        ;",
+            stories="test_stale.py"),
+        Break(
+            "    if (request->collapsed)\n        append_lit(out, \"; collapsed\");",
+            "    if (request->collapsed)\n        ;",
+            stories="test_collapse.py"),
+        Break(
+            "    if (request->stored)\n        append_lit(out, \"; stored\");",
+            "    if (request->stored)\n        ;",
+            stories="test_hit_miss.py"),
+        Break(
+            "    if (request->forward_status || !request->not_modified || request->outcome == OUTCOME_STALE)",
+            "    if (request->forward_status || request->outcome == OUTCOME_STALE)",
+            stories="test_validation.py"),
+    ],
+    "proxy/request.c": [
+        Break(
+            "           (view->vary.len == 0 || cache_vary_matches(view->vary, http1_fields(request->head)));",
+            "           true;",
+            stories="test_vary.py test_waiters.py"),
+        Break(
+            "           policy_may_share(meta, &request->directives, request->worker->loop.now_ms) &&",
+            "           true &&",
+            stories="test_collapse.py test_waiters.py"),
     ],
 }

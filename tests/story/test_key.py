@@ -181,7 +181,7 @@ def test_fields_that_change_what_is_asked_for_pass_by(start, name):
     origin = start.origin(reflect(name))
     weir = start.weir(origin)
     poisoned = weir.get("/a", [(name, "evil")])
-    assert poisoned.body == b"evil" and poisoned.cache_status() == {"fwd": "request", "detail": "override"}
+    assert poisoned.body == b"evil" and poisoned.cache_status() == {"fwd": "request", "detail": "method-override"}
     assert weir.get("/a").body == b"none"
     assert weir.get("/a", [(name, "evil")]).body == b"evil"
     assert weir.get("/a").body == b"none"
@@ -200,7 +200,7 @@ def test_a_key_has_to_name_all_of_them(start):
     origin = start.origin(reflect("X-Rewrite-URL"))
     weir = start.weir(origin, route_cache={"key": {"headers": ["X-Original-URL"]}})
     both = [("X-Original-URL", "/b"), ("X-Rewrite-URL", "/c")]
-    assert weir.get("/a", both).cache_status()["detail"] == "override"
+    assert weir.get("/a", both).cache_status()["detail"] == "method-override"
     weir.wait_cache(passes=1, stored=0)
 
 

@@ -127,6 +127,15 @@ def test_a_304_that_forbids_storing(start):
     assert weir.get("/a").cache_status()["fwd"] == "uri-miss"
 
 
+def test_it_is_gone_at_once_that_a_304_forbids_to_store(start):
+    _, weir = stale(start, tagged('"v1"', b"one"), respond(304, fields=[("ETag", '"v1"'), ("Cache-Control", "no-store")]),
+                    tagged('"v1"', b"one"))
+    client = weir.client()
+    assert client.get("/a").body == b"one"
+    assert client.get("/a").cache_status()["fwd"] == "uri-miss"
+    weir.wait_cache(revalidated=1, misses=2)
+
+
 def test_a_200_with_the_same_tag_replaces(start):
     origin, weir = stale(start, tagged('"v1"', b"one", ("X-Own", "old")), tagged('"v1"', b"two"))
     assert weir.get("/a").body == b"two"

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -96,6 +97,33 @@ static void test_tokens(void **state)
     assert_false(str_tokens_next(&rest, &element));
     rest = str_from(NULL);
     assert_false(str_tokens_next(&rest, &element));
+}
+
+static void test_append_lower(void **state)
+{
+    (void)state;
+    char all[256], out[257];
+    for (unsigned i = 0; i < sizeof all; i++)
+        all[i] = (char)i;
+    for (size_t len = 0; len <= sizeof all; len++) {
+        struct appender a = appender_on(out, len);
+        append_lower(&a, str_of(all + sizeof all - len, len));
+        assert_true(a.len == len && !a.overflow);
+        for (size_t i = 0; i < len; i++)
+            assert_int_equal(out[i], ascii_lower(all[sizeof all - len + i]));
+    }
+    struct appender short_one = appender_on(out, 3);
+    append_lower(&short_one, STR("ABCD"));
+    assert_true(short_one.overflow);
+}
+
+static void test_tchars(void **state)
+{
+    (void)state;
+    for (int c = 0; c < 256; c++) {
+        bool is = c != 0 && (strchr("!#$%&'*+-.^_`|~", c) != NULL || (c < 128 && isalnum(c)));
+        assert_int_equal(ascii_is_tchar((char)c), is);
+    }
 }
 
 static void test_append_numbers(void **state)
@@ -232,6 +260,8 @@ int main(void)
         cmocka_unit_test(test_to_u64),
         cmocka_unit_test(test_list),
         cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_append_lower),
+        cmocka_unit_test(test_tchars),
         cmocka_unit_test(test_append_numbers),
         cmocka_unit_test(test_append_overflow),
         cmocka_unit_test(test_append_json),

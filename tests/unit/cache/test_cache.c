@@ -403,15 +403,15 @@ static void test_variants_and_a_copy_for_another(void **state)
     struct cache_find found;
     store_variant(cache, "en", 0);
     store_variant(cache, "de", 0);
-    assert_int_equal(cache_variants(cache, &key, NULL, objects, 3), 2);
+    assert_int_equal(cache_variants(cache, &key, NULL, 0, objects, 3), 2);
     cache_object_release(&objects[1]);
-    assert_int_equal(cache_variants(cache, &key, NULL, &objects[1], 1), 1);
+    assert_int_equal(cache_variants(cache, &key, NULL, 0, &objects[1], 1), 1);
     assert_ptr_equal(objects[0], objects[1]); /* the newest first */
     cache_object_release(&objects[1]);
     struct field language = field_of("Accept-Language", "en"),
                  vary = field_of("Vary", language.name);
     struct fields fields = {&language, 1};
-    assert_int_equal(cache_variants(cache, &key, &fields, &objects[1], 2), 1);
+    assert_int_equal(cache_variants(cache, &key, &fields, 0, &objects[1], 2), 1);
     assert_ptr_not_equal(objects[0], objects[1]);
     cache_object_release(&objects[1]);
 

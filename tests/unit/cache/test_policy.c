@@ -28,6 +28,7 @@ static void check_request(const struct request_row *row)
     expect_row(row->name, got.only_if_cached, wanted->only_if_cached);
     expect_row(row->name, got.authorization, wanted->authorization);
     expect_row(row->name, got.range, wanted->range);
+    expect_row(row->name, got.conditions, wanted->conditions);
 }
 
 #define CC "Cache-Control: "
@@ -59,6 +60,9 @@ static void test_request_directives_5_2_1(void **state)
         {"name in any case", "cache-CONTROL: no-store", {PLAIN, .no_store = true}},
         {"Authorization", "Authorization: Basic eDp5", {PLAIN, .authorization = true}},
         {"Range", "Range: bytes=0-1", {PLAIN, .range = true}},
+        {"If-None-Match", "If-None-Match: \"a\"", {PLAIN, .conditions = true}},
+        {"If-Modified-Since", "If-Modified-Since: x", {PLAIN, .conditions = true}},
+        {"If-Range alone", "If-Range: \"a\"", {PLAIN}},
     };
     for (size_t i = 0; i < weir_count(rows); i++)
         check_request(&rows[i]);

@@ -62,8 +62,9 @@ static void test_references(void **state)
         {"g/a:b", "/b/c/g/a:b"},
     };
     static const char *const others[] = {
-        "https://a/g", "http://b/g", "http://a:81/g", "//b/g", "//a:81/g", "g:h",
-        "http:g",      "//",         "//u@a/g",       "a b",   "http://",  "mailto:a@b"};
+        "https://a/g", "http://b/g", "http://a:81/g", "//b/g",   "//a:81/g",   "g:h",  "http:g",
+        "//",          "//u@a/g",    "a b",           "http://", "mailto:a@b", "h0:g", "a9+-.b:g",
+        "z:"};
     (void)state;
     for (size_t i = 0; i < weir_count(rows); i++) {
         char expected[64];

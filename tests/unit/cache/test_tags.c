@@ -106,6 +106,13 @@ static void test_malformed_groups(void **state)
     strcpy(value + 3 + 1023, "x\"");
     f = field_of("Cache-Groups", value);
     assert_null(read_tags(KEY, &f, 1));
+    /* without one, it may be as long as it likes */
+    memcpy(value + 1, "xx", 2);
+    f = field_of("Cache-Groups", value);
+    tags = read_tags(KEY, &f, 1);
+    assert_int_equal(tags->count, 2);
+    cache_tags_free(cache, tags);
+    check("Cache-Groups", "\"a\\\"b\", \"c\\\\d\"", "a\"b|c\\d");
 }
 
 static void test_several_lines_and_kinds(void **state)

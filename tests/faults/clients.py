@@ -5,6 +5,7 @@ import collections
 import dataclasses
 import random
 import re
+import time
 import zlib
 
 from content import HOST, VARIANTS, Received, Wrong
@@ -15,6 +16,8 @@ METHODS = {"GET": 74, "HEAD": 10, "POST": 8, "QUERY": 6, "DELETE": 1, "OPTIONS":
 SAFE = ("GET", "HEAD", "OPTIONS", "QUERY")
 QUERIES = [random.Random(length).randbytes(length) for length in (0, 10, 5000, 100000)]  # the last is not looked up
 DIRECTIVES = ("no-cache", "no-store", "max-age=0", "max-age=1", "only-if-cached", "min-fresh=30", "max-stale")
+LANGUAGES = VARIANTS + ("A", "B", None)  # the large ones are variants of the small ones' content
+SPECS = ("0-9", "0-0", "5-", "-10", "100-1999", "1000-50000", "200000-200100", "1000000-", "9999999-")
 PARTS = {"steady": 50, "pipelines": 12, "reads slowly": 5, "leaves": 14, "stalls": 4, "talks rubbish": 4,
          "closes its side": 5, "uploads": 4, "comes with others": 2}
 
@@ -42,7 +45,12 @@ class Ask:
     etags: tuple
     asked_at: int  # the origin's last serial before
     floor: int  # the serial of the answer is above it
+    soft_floor: int  # and that of what was last vouched for, unless it is given as stale
     digest: str | None  # of the request's body
+    directives: str  # its Cache-Control
+    ranges: tuple
+    if_range: str | None
+    time: float
     data: bytes = dataclasses.field(repr=False)
 
 
@@ -59,6 +67,7 @@ class Clients:
         self.figures = collections.Counter()
         self.statuses = collections.Counter()
         self.etags = {}  # of a key: the last one seen
+        self.validators = {}  # the same, or its Last-Modified
 
     # What happens, for who wants to know ----
 
@@ -132,14 +141,16 @@ class Player:
         self.clients.asked += 1
         identity = str(self.clients.asked)
         fields = [("X-Id", identity), ("User-Agent", agent(identity))]
-        lang = self.chance.choice(VARIANTS + (None,))
+        lang = self.chance.choice(LANGUAGES)
         if lang:
             fields.append(("X-Lang", lang))
         authorized = self.chance.random() < 0.05
         if authorized:
             fields.append(("Authorization", "Basic eA=="))
-        if self.chance.random() < 0.1:
-            fields.append(("Cache-Control", self.chance.choice(DIRECTIVES)))
+        directives = self.chance.choice(DIRECTIVES) if self.chance.random() < 0.1 else ""
+        if directives:
+            fields.append(("Cache-Control", directives))
+        ranges, if_range = self._choose_ranges(key, method, fields)
         etags = (self.clients.etags[key],) if key in self.clients.etags and self.chance.random() < 0.1 else ()
         if etags:
             fields.append(("If-None-Match", etags[0]))
@@ -148,10 +159,22 @@ class Player:
         if method == "QUERY" and body is None:
             body = self.chance.choice(QUERIES)
         ask = Ask(identity, key, method, version, lang, authorized, etags, self.content.serial, self.content.floors[key],
-                  str(zlib.crc32(body)) if body else None,
+                  self.content.soft_floors[key], str(zlib.crc32(body)) if body else None, directives, ranges, if_range,
+                  time.monotonic(),
                   request_bytes(method, f"/k/{key}", fields, body, host=HOST, version=version))
         self.clients.on_ask(ask, self.fault)
         return ask
+
+    def _choose_ranges(self, key, method, fields):
+        """Adds them to the request's fields."""
+        if method != "GET" or self.chance.random() > 0.15:
+            return (), None
+        ranges = tuple(self.chance.choices(SPECS, k=self.chance.choice((1, 1, 1, 2, 3))))
+        fields.append(("Range", "bytes=" + ",".join(ranges)))
+        if key not in self.clients.validators or self.chance.random() < 0.6:
+            return ranges, None
+        fields.append(("If-Range", self.clients.validators[key]))
+        return ranges, self.clients.validators[key]
 
     async def read_answer(self, ask):
         """Reads and checks one answer; raises Gone when it is broken."""
@@ -183,9 +206,14 @@ class Player:
     def _learn(self, ask, response):
         if response.has("ETag"):
             self.clients.etags[ask.key] = response.field("ETag")
+        if response.has("Last-Modified"):
+            self.clients.validators[ask.key] = response.field("ETag") or response.field("Last-Modified")
         if ask.method not in SAFE and response.status < 400:
             # What was stored for that target is not valid any more (RFC 9111 §4.4).
-            self.content.floors[ask.key] = max(self.content.floors[ask.key], ask.asked_at)
+            self.content.raise_floors([ask.key], ask.asked_at)
+        if ask.method not in SAFE and response.has("Cache-Group-Invalidation"):
+            group = response.field("Cache-Group-Invalidation").strip('"')
+            self.content.raise_floors(self.content.keys_of_group(group), ask.asked_at)
 
     async def _read_body(self, response, received):
         if response.framing == "length":

@@ -42,7 +42,8 @@ CLIENT = {
 
 # Lines of the error log about one request: its id, what went wrong, what followed.
 ABOUT = re.compile(r" (?:asking .*?|waiting for another .*?) for request (\S+?)(?:, trace [0-9a-f]{32})?(?:, \"[^\"]*\")?: "
-                   r"(.*?)(?: \(.*\))?; (?:answered (\d+)|the response is cut)$")
+                   r"(.*?)(?: \(.*\))?; (?:answered (?:\d+|with what is stored)|the response is cut|"
+                   r"what is stored is not refreshed)$")
 DETAILS = {
     "the origin closed the connection without an answer": "origin-closed",
     "the origin's answer is not valid HTTP": "origin-malformed",
@@ -63,6 +64,7 @@ class Asked:
     begun: float
     fault: str | None
     only_if_cached: bool
+    has_range: bool = False
     status: int | None = None  # that its client was given
     seen: bool = False  # by the origin
 
@@ -117,8 +119,8 @@ class Ledger:
 
     # What happens ----
 
-    def ask(self, identity, key, fault, only_if_cached, now):
-        self.asked[identity] = Asked(key, now, fault, only_if_cached)
+    def ask(self, identity, key, fault, only_if_cached, now, has_range=False):
+        self.asked[identity] = Asked(key, now, fault, only_if_cached, has_range)
         if fault in ("rubbish", "stalls"):
             self.unknown[fault].append(now)
         if fault in HOLDS:
@@ -221,6 +223,8 @@ class Ledger:
             return "a client with the fault: rubbish"  # for another target, or with other conditions
         if trouble.status == 504 and asked.only_if_cached and trouble.detail in (None, "only-if-cached"):
             return "a client that asks for only-if-cached"
+        if trouble.status == 416 and asked.has_range:
+            return "a client that asks for bytes that are not there"
         if trouble.status in (0, 499) and trouble.at >= self.ending:
             return "the end of the run"
         if (trouble.status, trouble.detail) == (503, "overloaded") or (trouble.status == 503 and trouble.detail is None):
@@ -281,9 +285,9 @@ class Ledger:
         if any(text in line for text in (" listening on ", " admin on ", " draining: ", " stopped")):
             return "start and stop"
         if " purged " in line:
-            url = line.rpartition(": url ")[2]
-            self.purged[url] -= 1
-            return "a purge" if self.purged[url] >= 0 else None
+            what = line.rpartition(": ")[2]
+            self.purged[what] -= 1
+            return "a purge" if self.purged[what] >= 0 else None
         if "the connection is reset" in line and " sending " in line:
             return "clients that read slowly" if lately(self.slow_at) else None
         if " out of memory " in line:

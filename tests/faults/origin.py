@@ -7,7 +7,7 @@ import random
 import socket
 import zlib
 
-from content import KEYS, Wrong
+from content import HOST, KEYS, Wrong, satisfiable
 from weirtest import Malformed, Request, chunk, field_lines, response_bytes
 from wire import Gone, Wire
 
@@ -25,7 +25,9 @@ HARMLESS = ("none", "slow", "interim")
 STATUSES = {200: 90, 404: 4, 500: 3, 204: 2, 301: 1}
 FRAMINGS = {"length": 50, "chunked": 35, "close": 15}
 LIFETIMES = ("max-age=60", "max-age=60", "max-age=60, public", "max-age=2", "max-age=1", "max-age=0", "no-cache",
-             "s-maxage=60")
+             "s-maxage=60", "max-age=1, stale-while-revalidate=2", "max-age=0, stale-while-revalidate=60, stale-if-error=60",
+             "max-age=1, stale-if-error=30", "max-age=1, public, stale-while-revalidate=30, stale-if-error=1",
+             "max-age=1, must-revalidate, stale-while-revalidate=30, stale-if-error=30")
 UNSHARED = ("no-store", "private", "private, max-age=60", "no-store, max-age=60")
 ENDLESS_MOST = 6 << 20  # more than the kernel takes for a client that does not read
 
@@ -139,28 +141,45 @@ class Origin:
             self.content.versions[key] += 1
         version = self.content.versions[key]
         variant = self.content.variant(key, request.field("X-Lang"))
-        # A QUERY too large to be looked up comes with its client's own condition: the answer is whole, as a POST's.
-        conditional = request.method in ("GET", "HEAD") or (request.method == "QUERY" and len(request.body) < 65536)
+        # A QUERY too large to be looked up (or whose body was not read) comes with its client's own condition: the answer is
+        # whole, as a POST's.
+        conditional = request.method in ("GET", "HEAD") or (request.method == "QUERY" and 0 < len(request.body) < 65536)
         if conditional and request.has("If-None-Match") and self.chance.random() < 0.8:
             etag = self.content.etag(key, version, variant)
             if etag in request.field("If-None-Match"):
-                return Answer(response_bytes(304, b"", [("ETag", etag)] + self._control(key, request)[0]))
+                return self._answer_not_modified(request, key, version, [("ETag", etag)])
+        elif conditional and not self.content.has_etag(key) and self.chance.random() < 0.8 and \
+                request.field("If-Modified-Since") == self.content.modified(version):
+            return self._answer_not_modified(request, key, version, [])
         return self._answer_whole(request, key, version, variant)
 
-    def _control(self, key, request):
-        """The fields that say who may be given the response, and whether others than this client may."""
+    def _answer_not_modified(self, request, key, version, fields):
+        return Answer(response_bytes(304, b"", fields + [("Last-Modified", self.content.modified(version)),
+                                                         ("X-Fresh", self.content.next_serial())] +
+                                     self._control(key, request)))
+
+    def _control(self, key, request, stands_for_get=False):
+        """The fields that say who may be given the response."""
         unshared = request.method not in ("GET", "HEAD", "QUERY") or \
             self.chance.random() < (0.7 if self.content.often_private(key) else 0.05)
         value = self.chance.choice(UNSHARED if unshared else LIFETIMES)
-        public = "public" in value or "s-maxage" in value
-        return ([("Cache-Control", value), ("X-Public", "yes" if public else "no")],
-                not unshared and (public or not request.has("Authorization")))
+        if stands_for_get:
+            unshared, value = False, self.chance.choice(("max-age=60", "max-age=2"))
+        public = any(word in value for word in ("public", "s-maxage", "must-revalidate"))
+        shared = not unshared and (public or not request.has("Authorization"))
+        return [("Cache-Control", value), ("X-Public", "yes" if public else "no"),
+                ("X-Echo", request.field("X-Id") or "-"), ("X-Share", "yes" if shared else "no")]
 
     def _head_fields(self, request, key, version, variant):
-        control, shared = self._control(key, request)
-        return [("X-Key", key), ("X-Version", version), ("X-Variant", variant),
-                ("X-Serial", self.content.next_serial()), ("X-Echo", request.field("X-Id") or "-"),
-                ("X-Share", "yes" if shared else "no")] + control + \
+        serial = self.content.next_serial()
+        stands_for_get = request.method == "POST" and self.chance.random() < 0.4  # RFC 9110 §9.3.3
+        fields = [("X-Key", key), ("X-Version", version), ("X-Variant", variant), ("X-Serial", serial), ("X-Fresh", serial),
+                  ("Last-Modified", self.content.modified(version)), self.content.tag_field(key)]
+        if stands_for_get:
+            fields.append(("Content-Location", self.chance.choice((f"/k/{key}", f"http://{HOST}/k/{key}"))))
+        if request.method in ("POST", "DELETE") and self.chance.random() < 0.1:
+            fields.append(("Cache-Group-Invalidation", f'"u{self.chance.randrange(12)}"'))
+        return fields + self._control(key, request, stands_for_get) + \
             ([("Vary", "X-Lang")] if self.content.varies(key) else [])
 
     def _answer_whole(self, request, key, version, variant):
@@ -171,7 +190,21 @@ class Origin:
             fields.append(("X-Digest", zlib.crc32(request.body)))
         status = pick(self.chance, STATUSES)
         body = b"" if status == 204 else self.content.body(key, version, variant)
+        if status == 200 and request.method == "GET" and request.has("Range") and not request.has("If-Range") and \
+                self.chance.random() < 0.5:
+            status, fields, body = self._take_range(request, fields, body)
         return self._frame(request, status, fields, body, pick(self.chance, FRAMINGS))
+
+    @staticmethod
+    def _take_range(request, fields, body):
+        """206, of one range only; Weir asks for one where it passes the answer on to this client."""
+        spec = request.field("Range").removeprefix("bytes=")
+        span = None if "," in spec else satisfiable(spec, len(body))
+        if not span:
+            return 200, fields, body
+        fields = [field for field in fields if field[0] != "X-Share"] + \
+            [("X-Share", "no"), ("Content-Range", f"bytes {span[0]}-{span[1]}/{len(body)}")]
+        return 206, fields, body[span[0]:span[1] + 1]
 
     def _frame(self, request, status, fields, body, framing):
         if status == 204:

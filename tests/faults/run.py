@@ -29,6 +29,7 @@ import signal
 import sys
 import tempfile
 import time
+import urllib.parse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "story"))
@@ -36,7 +37,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "story"))
 import weirtest  # noqa: E402
 
 from clients import Clients  # noqa: E402
-from content import HOST, Content, Wrong  # noqa: E402
+from content import HOST, KEYS, Content, Wrong  # noqa: E402
 from orders import Orders, program  # noqa: E402
 from origin import Origin  # noqa: E402
 from wire import Gone, Wire  # noqa: E402
@@ -174,11 +175,25 @@ class Run:
         """The serial from before the purge is older than all that may come after it."""
         while True:
             await asyncio.sleep(self.chance.random() * self.purge_s)
-            key = self.content.choose_key(self.chance)
+            query, keys = self.choose_purge()
+            soft = self.chance.random() < 0.4
             serial = self.content.serial
-            if await self.admin(weir, "POST", f"/purge?url=http%3A%2F%2F{HOST}%2Fk%2F{key}") is not None:
-                self.content.floors[key] = max(self.content.floors[key], serial)
+            query = urllib.parse.urlencode(query | ({"soft": 1} if soft else {}))
+            if await self.admin(weir, "POST", f"/purge?{query}") is not None:
+                self.content.raise_floors(keys, serial, soft)
                 self.purges += 1
+
+    def choose_purge(self):
+        """What is asked for, and the keys that it reaches."""
+        key = self.content.choose_key(self.chance)
+        what = self.chance.choices(("url", "prefix", "tag", "all"), (60, 10, 27, 3))[0]
+        if what == "tag":
+            tag = self.chance.choice(self.content.tags(key))
+            return {what: tag}, [one for one in range(KEYS) if tag in self.content.tags(one)]
+        if what == "all":
+            return {what: 1}, range(KEYS)
+        keys = [one for one in range(KEYS) if str(one).startswith(str(key))] if what == "prefix" else [key]
+        return {what: f"http://{HOST}/k/{key}"}, keys
 
     async def admin(self, weir, method, path):
         """The body of the answer; None, and a failure, without one."""
@@ -210,6 +225,10 @@ class Run:
             more = count_descriptors(weir) - self.descriptors - idle_connections(stats)
             if more:
                 left["descriptors"] = more
+            # Less is no fault here: a body that variants share is in cache.memory once for each of them.
+            adrift = stats["cache"]["bytes"] - sum(stats["cache"]["memory"].values())
+            if adrift > 0:
+                left["cache.bytes without cache.memory"] = adrift
             if not left:
                 self.check_sums(stats)
                 self.last = stats
@@ -224,8 +243,6 @@ class Run:
         kinds = ("hits", "misses", "stale", "revalidated", "coalesced", "passes", "local")
         if stats["requests"]["total"] != sum(cache[kind] for kind in kinds):
             self.fail(f"requests.total is not the sum of {kinds}: {stats['requests']} {cache}")
-        if cache["bytes"] != sum(cache["memory"].values()):
-            self.fail(f"cache.memory does not add up to cache.bytes: {cache}")
 
     def stop(self, weir):
         weir.process.send_signal(signal.SIGTERM)

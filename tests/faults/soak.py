@@ -72,7 +72,7 @@ class SoakClients(Clients):
     judge = None  # called with a Trouble
 
     def on_ask(self, ask, fault):
-        self.ledger.ask(ask.identity, ask.key, fault, b"only-if-cached" in ask.data, time.monotonic())
+        self.ledger.ask(ask.identity, ask.key, fault, b"only-if-cached" in ask.data, time.monotonic(), bool(ask.ranges))
 
     def on_head(self, ask, response):
         asked = self.ledger.asked.get(ask.identity)
@@ -179,8 +179,9 @@ class Soak(run.Run):
                   f"{resident_kib(weir.process.pid)} KiB resident, {len(self.unexplained)} unexplained", flush=True)
 
     async def admin(self, weir, method, path):
-        if path.startswith("/purge?url="):
-            self.ledger.purged[urllib.parse.unquote(path.partition("=")[2])] += 1
+        if path.startswith("/purge?"):
+            what, value = urllib.parse.parse_qsl(path.partition("?")[2])[0]
+            self.ledger.purged[f"{what} {value}"] += 1
         return await super().admin(weir, method, path)
 
     def fetch_profile(self, weir, name):

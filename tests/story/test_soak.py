@@ -196,7 +196,7 @@ def test_lines_of_requests_that_nobody_knows_are_counted():
 
 def test_lines_of_the_error_log():
     book = ledger("garbage", client="reads slowly")
-    book.purged["http://h/k/1"] += 1
+    book.purged["url http://h/k/1"] += 1
     purge = "2026-01-01T00:00:00.000Z info admin: purged 2 stored responses: url http://h/k/1"
     assert book.explain_line(purge, 103) and book.explain_line(purge, 103) is None
     slow = "2026-01-01T00:00:00.000Z info sending 1.2.3.4 the response to GET /: 5 bytes taken; the connection is reset"

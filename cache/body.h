@@ -22,7 +22,8 @@ struct cache_body_chunk {
 struct cache_body {
     _Atomic uint32_t refs;
     uint32_t first, count, capacity; /* chunks before `first` were forgotten */
-    struct cache *cache;             /* borrowed: whose budget it is */
+    uint32_t indexed;        /* objects of the index that have it; guarded by their shard's lock */
+    struct cache *cache;     /* borrowed: whose budget it is */
     uint64_t length, weight; /* set at its end; weight: what the allocator set aside for it */
     struct cache_body_chunk *chunks; /* owned */
 };

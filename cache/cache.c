@@ -545,7 +545,7 @@ static void add_shard(const struct cache *cache, struct cache_shard *shard, stru
     out->chain_full += shard->counts.chain_full;
     out->objects += shard->objects;
     out->hit_for_miss += cache_hit_for_miss_count_locked(shard, cache->watched_ms);
-    out->memory.bodies += shard->body_bytes;
+    out->memory.bodies += shard->body_bytes - shard->shared_bytes;
     out->memory.heads +=
         atomic_load_explicit(&shard->bytes, memory_order_relaxed) - shard->body_bytes;
     out->memory.index += base_allocated_bytes(shard->buckets);

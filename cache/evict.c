@@ -78,12 +78,25 @@ static void count_out_of_small(const struct cache_object *object)
     weir_assert(before >= weight);
 }
 
+/* Variants of a key may have one body (RFC 9111 §4.3.4). */
+static void count_shared(struct cache_shard *shard, const struct cache_object *object, bool in)
+{
+    struct cache_body *body = cache_object_body(object);
+    if (weir_likely(body == NULL))
+        return;
+    if (in && body->indexed++ > 0)
+        shard->shared_bytes += body->weight;
+    else if (!in && --body->indexed > 0)
+        shard->shared_bytes -= body->weight;
+}
+
 static void count_in(struct cache_shard *shard, const struct cache_object *object)
 {
     uint64_t weight = cache_object_weight(object);
     uint64_t bytes = atomic_load_explicit(&shard->bytes, memory_order_relaxed);
     atomic_store_explicit(&shard->bytes, bytes + weight, memory_order_relaxed);
     shard->body_bytes += cache_object_body_weight(object);
+    count_shared(shard, object, true);
     if (object->queue == CACHE_QUEUE_SMALL)
         atomic_fetch_add_explicit(&object->cache->small_bytes, weight, memory_order_relaxed);
 }
@@ -95,6 +108,7 @@ static void count_out(struct cache_shard *shard, const struct cache_object *obje
     weir_assert(bytes >= weight);
     atomic_store_explicit(&shard->bytes, bytes - weight, memory_order_relaxed);
     shard->body_bytes -= cache_object_body_weight(object);
+    count_shared(shard, object, false);
     if (object->queue == CACHE_QUEUE_SMALL)
         count_out_of_small(object);
 }

@@ -47,7 +47,8 @@ struct cache_shard {
     /* owned; as many fingerprints as buckets, in sets of CACHE_GHOST_WAYS, newest first; 0: none */
     uint32_t *ghost;
     struct list_link small, main; /* of cache_object.queue_link, newest first */
-    uint64_t body_bytes;          /* of what is in both queues: their bodies' share */
+    uint64_t body_bytes;          /* of what is in both queues: their bodies' share, */
+    uint64_t shared_bytes;        /* and what of that is counted twice: bodies of several objects */
     int64_t uncacheable_until_ms; /* of none longer than that */
     struct cache_uncacheable uncacheable[CACHE_UNCACHEABLE_SETS][CACHE_UNCACHEABLE_WAYS];
     struct cache_uncacheable resting[CACHE_RESTING]; /* keys whose refresh has failed just now */

@@ -225,9 +225,8 @@ class Run:
             more = count_descriptors(weir) - self.descriptors - idle_connections(stats)
             if more:
                 left["descriptors"] = more
-            # Less is no fault here: a body that variants share is in cache.memory once for each of them.
             adrift = stats["cache"]["bytes"] - sum(stats["cache"]["memory"].values())
-            if adrift > 0:
+            if adrift:
                 left["cache.bytes without cache.memory"] = adrift
             if not left:
                 self.check_sums(stats)

@@ -152,6 +152,7 @@ class Stored(Message):
     control: dict = None
     overridden: bool = False
     never_stale: bool = False
+    cut_short: bool = False  # stale before its time
     keep_minutes: int = 0   # beyond its lifetime, to be asked about
 
     def validators(self):
@@ -541,6 +542,7 @@ class Cache:
         return self.remove([one for one in self.stored if one.key[0] == url])
 
     def make_stale(self, one):
+        one.cut_short |= min(self.age(one), AGE_MOST_S) < one.lifetime_s
         one.lifetime_s = min(one.lifetime_s, self.age(one), AGE_MOST_S)
 
     # -- asking --
@@ -674,14 +676,17 @@ class Cache:
         if not self.options["other_not_modified_is_refused"]:
             return True
         etag, modified = reply.first("etag"), reply.first("last-modified")
-        if self.varies_more(one, reply):
+        if self.cannot_be_about(one, reply):
             return False
         if etag is not None:
             return weakly_equal(etag, one.first("etag"))
         return modified is None or one.first("last-modified") in (None, modified)
 
-    def varies_more(self, one, reply):
-        """Its Vary names a field that the stored one's does not: it cannot be about that."""
+    def cannot_be_about(self, one, reply):
+        """It cannot be about the stored one: its Vary names a field that the stored one's does not; or the lifetime was in a
+        field that Weir does not keep, has been cut short, and does not come again."""
+        if one.cut_short and self.deciding(one) in FOR_WEIR and self.deciding(reply) not in FOR_WEIR:
+            return True
         return not {name.lower() for name in members(reply.all("vary"))} <= {name.lower() for name in members(one.all("vary"))}
 
     def take_not_modified(self, request, one, reply, copy=False):
@@ -704,7 +709,7 @@ class Cache:
         if not etag or etag.startswith("W/"):
             return
         for other in self.of_key(one.key):
-            if other in self.stored and other is not one and other.first("etag") == etag and not self.varies_more(other, reply):
+            if other in self.stored and other is not one and other.first("etag") == etag and not self.cannot_be_about(other, reply):
                 self.update(request, other, reply)
 
     def update(self, request, one, reply):
@@ -719,14 +724,14 @@ class Cache:
         reason, judged, explicit = self.judge(request.as_get(), Reply(fields=one.fields, status=one.status, body=one.body))
         remembered = self.deciding(one) in FOR_WEIR and self.deciding(reply) not in FOR_WEIR
         if remembered:
-            # Weir keeps not the field but what came of it: what a soft purge or a HEAD has made stale stays so.
+            # Weir keeps not the field but what came of it.
             judged.while_revalidate_s, judged.if_error_s = one.while_revalidate_s, one.if_error_s
         if remembered and explicit:
             bounded = "no-cache" not in judged.control
             judged.lifetime_s = self.bound(one.lifetime_s, self.now_s - judged.born_s) if bounded else one.lifetime_s
         for name in ("lifetime_s", "born_s", "arrived_s", "control", "while_revalidate_s", "if_error_s", "overridden", "never_stale"):
             setattr(one, name, getattr(judged, name))
-        one.keep_minutes = self.keep_minutes(one)
+        one.keep_minutes, one.cut_short = self.keep_minutes(one), False
         one.fields = [(name, value) for name, value in one.fields if name.lower() != "age"]
         if one in self.stored:
             self.stored.remove(one)
@@ -741,10 +746,11 @@ class Cache:
             if one not in self.stored or (request.all("authorization") and not self.may_be_shared(one.control)):
                 continue
             same = all(one.first(name) == value for name, value in told.items()) and len(one.body) == len(reply.body)
-            if same and one.status == 200 and not self.varies_more(one, reply):
+            if same and one.status == 200 and not self.cannot_be_about(one, reply):
                 self.update(request, one, reply)
             else:
                 self.make_stale(one)
+                one.cut_short = True
                 one.while_revalidate_s = 0
                 self.stored.remove(one)
                 self.put_in_order(one)

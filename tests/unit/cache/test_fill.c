@@ -613,6 +613,39 @@ static uint64_t sum_of_kinds(const struct cache_stats *stats)
            stats->memory.fills + stats->memory.pinned;
 }
 
+/* As a 304 does that selects another variant (RFC 9111 §4.3.4). */
+static void test_a_body_that_variants_share_counts_once(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(store_answer(f->cache, (struct ask){.url = URL},
+                             (struct answer){.lifetime_s = 60, .length = 100000}, 0, 100000));
+    struct cache_key key = key_of(f->cache, URL);
+    struct cache_object *first, *copy;
+    assert_int_equal(cache_variants(f->cache, &key, NULL, 0, &first, 1), 1);
+    struct cache_meta meta = cache_object_meta(first);
+    char bytes[256];
+    struct field language = {"Accept-Language", "en", 2, 15, FIELD_OTHER};
+    struct field vary = {"Vary", "Accept-Language", 15, 4, FIELD_VARY};
+    struct appender selects = appender_on(bytes, sizeof(bytes));
+    assert_true(
+        cache_vary_build((struct fields){&vary, 1}, (struct fields){&language, 1}, &selects));
+    copy = cache_freshen_as(f->cache, &key, first, &meta, cache_object_block(first),
+                            str_of(selects.ptr, selects.len));
+    assert_ptr_not_equal(copy, first);
+    cache_object_release(&copy);
+    struct cache_stats stats = stats_of(f->cache);
+    assert_int_equal(stats.objects, 2);
+    assert_int_equal(sum_of_kinds(&stats), stats.bytes);
+    assert_int_equal(stats.memory.fills, 0);
+    assert_in_range(stats.memory.bodies, 100000, 106000);
+    cache_drop(f->cache, &key, first);
+    cache_object_release(&first);
+    stats = stats_of(f->cache);
+    assert_int_equal(stats.objects, 1);
+    assert_int_equal(sum_of_kinds(&stats), stats.bytes);
+    assert_in_range(stats.memory.bodies, 100000, 106000);
+}
+
 static void test_what_the_memory_is_used_for(void **state)
 {
     struct fixture *f = *state;
@@ -889,6 +922,7 @@ int main(void)
         TEST(test_hit_for_miss_of_what_nobody_shares),
         TEST(test_variants_on_their_way_are_bounded),
         TEST(test_hit_for_miss_is_bounded),
+        TEST(test_a_body_that_variants_share_counts_once),
         TEST(test_what_the_memory_is_used_for),
         TEST(test_short_of_memory),
         TEST(test_a_pass_comes_through),

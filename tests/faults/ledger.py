@@ -92,6 +92,7 @@ class Trouble:
     status: int = 0
     detail: str | None = None
     serial: int | None = None
+    stale: bool = False  # Weir says that it gave a stale response
     more: str = ""  # for whoever reads the report
 
     def __str__(self):
@@ -248,9 +249,10 @@ class Ledger:
         return None
 
     def _answered(self, trouble, asked):
-        """The statuses of this request's exchanges; where its answer was another's or a stored one, those of its key."""
+        """The statuses of this request's exchanges; where its answer was another's or a stored one, those of its key: a
+        refresh bears the id of the request that was given the stale one."""
         own = {exchange.status for exchange in self.exchanges.get(trouble.identity, ())}
-        return own | self.answered.get(asked.key, set()) if not own or 304 in own else own
+        return own | self.answered.get(asked.key, set()) if not own or 304 in own or trouble.stale else own
 
     def _explain_by_origin(self, trouble, asked, faults):
         own = self.exchanges.get(trouble.identity, ())

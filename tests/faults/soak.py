@@ -218,7 +218,8 @@ class Soak(run.Run):
         status = int(status[1]) if status else 0
         if not 200 <= status < 400:
             entry = json.loads(line.decode("utf-8", "replace"))
-            self.waiting.append(Trouble("status", identity_of(entry["user_agent"]), time.monotonic(), status))
+            self.waiting.append(Trouble("status", identity_of(entry["user_agent"]), time.monotonic(), status,
+                                        stale=entry["cache"] == "stale"))
 
     def judge(self, until):
         while self.waiting and self.waiting[0].at <= until:

@@ -170,6 +170,15 @@ def test_an_answer_that_never_came_is_unexplained():
     assert ledger("close", client="uploads slowly").explain(trouble("unanswered"))
 
 
+def test_a_stale_answer_may_be_another_than_that_of_its_refresh():
+    book = ledger("slow")
+    stored = book.begin("6", 3, "none", 404, 3, 90)
+    book.end(stored, 91)
+    assert book.explain(trouble(status=404)) is None
+    assert book.explain(trouble(status=404, stale=True)) == "the origin answered 404"
+    assert book.explain(trouble(status=410, stale=True)) is None
+
+
 def test_only_if_cached_is_answered_504_where_it_was_asked_for():
     assert ledger(None, only_if_cached=True).explain(trouble(status=504, detail="only-if-cached"))
     assert ledger(None).explain(trouble(status=504, detail="only-if-cached")) is None

@@ -21,13 +21,14 @@
 #include "cache/budget.h"
 #include "cache/fill.h"
 
+#include <sched.h>
 #include <stdlib.h>
 
 /* Buckets and objects that are visited under one lock. */
-#define STEPS_PER_LOCK 64u
+#define STEPS_PER_LOCK 32u
 #define JOBS_MOST 64u
 /* A walk ends after about so many turns, however much is stored. */
-#define WALK_TURNS 128u
+#define WALK_TURNS 176u
 /* A walk for the log alone begins when it is so far ahead, or when it has waited for so long. */
 #define BEHIND_MOST (CACHE_LOG_ENTRIES / 4)
 #define BEHIND_MOST_MS 10000
@@ -412,9 +413,10 @@ bool cache_purge_go_on(struct cache *cache, unsigned least, int64_t now_ms)
     if (!walk->under_way)
         begin_walk(cache);
     uint64_t steps = 0;
-    do
+    do {
         steps += walk_slice(cache, now_ms);
-    while (walk->shard < cache->shard_count && (steps < least || steps < walk->turn_steps));
+        sched_yield(); /* to a worker that has been woken on this core meanwhile */
+    } while (walk->shard < cache->shard_count && (steps < least || steps < walk->turn_steps));
     if (walk->shard == cache->shard_count)
         end_walk(cache, now_ms);
     return walk->under_way || is_due(cache, now_ms);

@@ -87,6 +87,16 @@ static inline bool str_equal(struct str a, struct str b)
 /* ASCII case only, as field names, hosts and directives want. */
 bool str_equal_nocase(struct str a, struct str b);
 
+static inline bool str_begins(struct str s, struct str with)
+{
+    return s.len >= with.len && str_equal(str_of(s.ptr, with.len), with);
+}
+
+static inline bool str_begins_nocase(struct str s, struct str with)
+{
+    return s.len >= with.len && str_equal_nocase(str_of(s.ptr, with.len), with);
+}
+
 static inline char ascii_lower(char c)
 {
     return (unsigned char)(c - 'A') < 26 ? (char)(c | 0x20) : c;

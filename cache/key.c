@@ -71,19 +71,14 @@ void cache_key_hash(const struct cache *cache, struct cache_key *key)
     key->check = hash.high64;
 }
 
-static bool starts_with_nocase(struct str s, struct str start)
-{
-    return s.len >= start.len && str_equal_nocase(str_of(s.ptr, start.len), start);
-}
-
 bool cache_url_split(struct str url, struct cache_url *parts)
 {
     for (size_t i = 0; i < url.len; i++)
         if ((unsigned char)url.ptr[i] <= ' ' || url.ptr[i] == 0x7f)
             return false;
-    if (starts_with_nocase(url, STR("http://")))
+    if (str_begins_nocase(url, STR("http://")))
         parts->scheme = STR("http");
-    else if (starts_with_nocase(url, STR("https://")))
+    else if (str_begins_nocase(url, STR("https://")))
         parts->scheme = STR("https");
     else
         return false;

@@ -108,23 +108,15 @@ static bool block_varies_by(struct str block, struct str name)
     return false;
 }
 
-static const struct field *first(struct fields fields, enum field_id id)
-{
-    for (unsigned i = 0; i < fields.count; i++)
-        if (fields.list[i].id == id)
-            return &fields.list[i];
-    return NULL;
-}
-
 /* Whether the 304 is about this stored response (§4.3.4): a validator in it is the stored one's,
  * an entity-tag before a date. One that varies by more than the stored one was selected by cannot be
  * told from other variants. */
 static bool is_about(struct str stored, struct fields not_modified)
 {
-    const struct field *modified = first(not_modified, FIELD_LAST_MODIFIED);
+    const struct field *modified = fields_first(not_modified, FIELD_LAST_MODIFIED);
     struct str stored_modified = cache_block_field(stored, FIELD_LAST_MODIFIED);
     if (modified != NULL && stored_modified.ptr != NULL &&
-        first(not_modified, FIELD_ETAG) == NULL &&
+        fields_first(not_modified, FIELD_ETAG) == NULL &&
         !str_equal(stored_modified, field_value(modified)))
         return false;
     for (unsigned i = 0; i < not_modified.count; i++) {
@@ -145,7 +137,7 @@ static bool is_about(struct str stored, struct fields not_modified)
 
 bool policy_names_stored(struct str stored, struct fields not_modified, bool strongly)
 {
-    const struct field *f = first(not_modified, FIELD_ETAG);
+    const struct field *f = fields_first(not_modified, FIELD_ETAG);
     struct str etag = cache_block_field(stored, FIELD_ETAG);
     if (f == NULL || etag.ptr == NULL)
         return false;
@@ -157,7 +149,7 @@ bool policy_names_stored(struct str stored, struct fields not_modified, bool str
 static void compare(struct str stored, struct fields head, enum field_id id, bool *same,
                     bool *other)
 {
-    const struct field *f = first(head, id);
+    const struct field *f = fields_first(head, id);
     struct str value = cache_block_field(stored, id);
     if (f == NULL)
         return;

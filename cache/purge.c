@@ -257,18 +257,13 @@ void cache_purge_group(struct cache *cache, struct str origin, struct str group)
 
 /* ---- the walk ---- */
 
-static bool begins_with(struct str text, struct str start)
-{
-    return text.len >= start.len && memcmp(text.ptr, start.ptr, start.len) == 0;
-}
-
 static bool job_matches(const struct cache_purge_job *job, struct str key)
 {
     switch (job->what) {
     case CACHE_PURGE_ALL:
         return true;
     case CACHE_PURGE_PREFIX:
-        return begins_with(key, job->prefix);
+        return str_begins(key, job->prefix);
     case CACHE_PURGE_LOGGED:
         return false; /* the log tells */
     }

@@ -33,16 +33,11 @@ enum {
     CLIENT_HAS_REST = 4 /* If-Range was met: it knows what describes the representation */
 };
 
-static bool begins_with(struct str name, struct str with)
-{
-    return name.len >= with.len && str_equal_nocase(str_of(name.ptr, with.len), with);
-}
-
 /* Of the 200's fields. A multipart has a type of its own; a digest of the whole content would be
  * wrong (RFC 9530 §2); and what the client knows already is not repeated (RFC 9110 §15.3.7). */
 static bool is_kept_in_206(struct str name, unsigned how)
 {
-    if (!begins_with(name, STR("content-")))
+    if (!str_begins_nocase(name, STR("content-")))
         return true;
     if (str_equal_nocase(name, STR("content-type")))
         return how == OF_ONE;
@@ -64,7 +59,8 @@ static bool is_kept_in_416(struct str name, unsigned how)
     for (unsigned i = 0; i < weir_count(kept); i++)
         if (str_equal_nocase(name, kept[i]))
             return true;
-    return begins_with(name, STR("access-control-")) || begins_with(name, STR("cross-origin-"));
+    return str_begins_nocase(name, STR("access-control-")) ||
+           str_begins_nocase(name, STR("cross-origin-"));
 }
 
 static void append_content_range(struct appender *out, const struct policy_span *span,

@@ -104,31 +104,37 @@ static struct cache_object *alloc_split(struct cache *cache, const struct cache_
 
 /* ---- tags ---- */
 
-static struct cache_object_tagging tagging_of(const struct cache_object *object)
+/* Each member by itself: the tags are read without the lock, beside writers of `seen`. */
+static char *member(const struct cache_object *object, size_t offset)
 {
-    struct cache_object_tagging tagging;
-    memcpy(&tagging, object->bytes + form_of(object), sizeof(tagging));
-    return tagging;
+    return (char *)object->bytes + form_of(object) + offset;
 }
+#define TAGGING(object, name) member(object, offsetof(struct cache_object_tagging, name))
 
-static void set_tagging(struct cache_object *object, struct cache_object_tagging tagging)
+static void set_tags(struct cache_object *object, struct cache_tags *tags)
 {
-    memcpy(object->bytes + form_of(object), &tagging, sizeof(tagging));
+    memcpy(TAGGING(object, tags), &tags, sizeof(tags));
 }
 
 struct cache_tags *cache_object_tags(const struct cache_object *object)
 {
-    return cache_object_is_tagged(object) ? tagging_of(object).tags : NULL;
+    if (!cache_object_is_tagged(object))
+        return NULL;
+    struct cache_tags *tags;
+    memcpy(&tags, TAGGING(object, tags), sizeof(tags));
+    return tags;
 }
 
 uint64_t cache_object_seen(const struct cache_object *object)
 {
-    return tagging_of(object).seen;
+    uint64_t seen;
+    memcpy(&seen, TAGGING(object, seen), sizeof(seen));
+    return seen;
 }
 
 void cache_object_set_seen(struct cache_object *object, uint64_t seen)
 {
-    set_tagging(object, (struct cache_object_tagging){tagging_of(object).tags, seen});
+    memcpy(TAGGING(object, seen), &seen, sizeof(seen));
 }
 
 /* ---- making ---- */
@@ -170,8 +176,10 @@ struct cache_object *cache_object_new(struct cache *cache, const struct cache_ob
         struct cache_body *body = cache_body_ref(parts->body);
         memcpy(object->bytes, &body, sizeof(body));
     }
-    if (parts->tags != NULL)
-        set_tagging(object, (struct cache_object_tagging){.tags = parts->tags});
+    if (parts->tags != NULL) {
+        set_tags(object, parts->tags);
+        cache_object_set_seen(object, 0);
+    }
     struct appender out =
         appender_on(text(object), parts->key.text.len + parts->vary.len + parts->block.len);
     append_str(&out, parts->key.text);

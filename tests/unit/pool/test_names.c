@@ -3,6 +3,8 @@
 #include "tests/unit/pool/pool_fixture.h"
 
 #include <arpa/inet.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
 
 static struct fixture f;
 static struct client clients[6];
@@ -305,6 +307,90 @@ static void test_more_addresses_than_there_is_room_for(void **state)
     assert_int_equal(f.server->addresses_count, NET_NAME_ADDRESSES / 2); /* each was there twice */
 }
 
+/* ---- while a request comes in on another thread ---- */
+
+static struct {
+    struct mailbox mailbox;
+    struct wheel wheel;
+    struct client early, late;
+    atomic_uint waiting; /* requests, before the answer comes */
+} other;
+
+static unsigned count_queued(void)
+{
+    pthread_mutex_lock(&f.server->lock);
+    unsigned queued = f.server->queued;
+    pthread_mutex_unlock(&f.server->lock);
+    return queued;
+}
+
+/* Whoever posts to it is held up until it has been read. */
+static void fill_event_fd(struct mailbox *mailbox)
+{
+    uint64_t most = UINT64_MAX - 1;
+    close(mailbox->event_fd);
+    mailbox->event_fd = eventfd(0, EFD_CLOEXEC);
+    assert_int_equal(write(mailbox->event_fd, &most, sizeof(most)), sizeof(most));
+}
+
+static void await_grant(const struct client *client)
+{
+    while (client->granted == 0) {
+        struct pollfd wake = {.fd = other.mailbox.event_fd, .events = POLLIN};
+        weir_assert(poll(&wake, 1, 10000) == 1);
+        mailbox_run_foreign(&other.mailbox);
+    }
+}
+
+/* Waits for the answer, and asks once more when it is the only one that has been granted a slot. */
+static void *ask_twice(void *arg)
+{
+    (void)arg;
+    mailbox_adopt(&other.mailbox);
+    weir_assert(client_lease(&other.early, &f, POOL_WANT_ANY) == POOL_WAITING);
+    atomic_store(&other.waiting, 1);
+    while (atomic_load(&other.waiting) < 2)
+        sched_yield();
+    while (count_queued() > 1)
+        sched_yield();
+    weir_assert(client_lease(&other.late, &f, POOL_WANT_ANY) == POOL_WAITING);
+    await_grant(&other.early);
+    await_grant(&other.late);
+    return NULL;
+}
+
+/* Who comes when the answer is there, and others who waited for it have no slot yet, waits behind
+ * them. */
+static void test_a_request_between_answer_and_grants(void **state)
+{
+    pthread_t thread;
+    (void)state;
+    start();
+    memset(&other, 0, sizeof(other));
+    mailbox_init(&other.mailbox);
+    fill_event_fd(&other.mailbox);
+    wheel_init(&other.wheel, fixture_now_ms);
+    client_init_for(&other.early, &other.mailbox, &other.wheel);
+    client_init_for(&other.late, &other.mailbox, &other.wheel);
+    assert_int_equal(pthread_create(&thread, NULL, ask_twice, NULL), 0);
+    while (atomic_load(&other.waiting) < 1)
+        sched_yield();
+    assert_int_equal(client_lease(a, &f, POOL_WANT_ANY), POOL_WAITING);
+    atomic_store(&other.waiting, 2);
+    answer(THREE, 3, 60);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    mailbox_run_local(&f.mailbox);
+    assert_int_equal(other.wheel.timers, 0);
+    assert_string_equal(other.early.lease.address_text, "10.0.0.1:8000");
+    assert_string_equal(a->lease.address_text, "[2001:db8::2]:8000");
+    assert_string_equal(other.late.lease.address_text, "10.0.0.3:8000");
+    drop(&other.early);
+    drop(a);
+    drop(&other.late);
+    assert_int_equal(f.server->held, 0);
+    mailbox_destroy(&other.mailbox);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -322,6 +408,7 @@ int main(void)
         TEST(test_failures_pause_and_keep_the_last_answer),
         TEST(test_a_name_that_is_found_late),
         TEST(test_more_addresses_than_there_is_room_for),
+        TEST(test_a_request_between_answer_and_grants),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

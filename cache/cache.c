@@ -427,13 +427,14 @@ static bool may_replace_locked(struct cache_shard *shard, struct cache_fill *fil
              cache_purge_reaches_fill_locked(shard, fill, cache_object_tags(object)));
 }
 
+/* `number`: of the log, before a fill was compared with it. */
 static void set_seen(struct cache_object *object, struct cache_object *stored,
-                     const struct cache_fill *fill)
+                     const struct cache_fill *fill, uint64_t number)
 {
     if (!cache_object_is_tagged(object))
         return;
     cache_object_set_seen(object, fill != NULL || !cache_object_is_tagged(stored)
-                                      ? cache_log_number(object->cache->log)
+                                      ? number
                                       : cache_object_seen(stored));
 }
 
@@ -450,8 +451,9 @@ struct cache_object *cache_renew(struct cache *cache, struct cache_object *store
     struct cache_object *gone = NULL;
     bool grow = false;
     pthread_mutex_lock(&shard->lock);
+    uint64_t number = cache_log_number(cache->log);
     if (may_replace_locked(shard, renewal->fill, stored, object)) {
-        set_seen(object, stored, renewal->fill);
+        set_seen(object, stored, renewal->fill, number);
         if (renewal->vary == NULL)
             cache_index_replace_locked(shard, stored, cache_object_ref(object), &gone);
         else

@@ -640,10 +640,12 @@ static void store(struct cache_fill *fill, struct cache_object *object)
     struct cache_object *gone = NULL;
     bool grow = false;
     pthread_mutex_lock(&shard->lock);
+    /* Read before the look at the log: what is added to it meanwhile is for lookups to find. */
+    uint64_t number = cache_log_number(fill->cache->log);
     bool purged = cache_purge_reaches_fill_locked(shard, fill, fill->tags);
     cache_index_remove_fill_locked(fill);
     if (!purged && cache_object_is_tagged(object))
-        cache_object_set_seen(object, cache_log_number(fill->cache->log));
+        cache_object_set_seen(object, number);
     if (!purged)
         grow = cache_index_insert_locked(shard, weir_take(&object), &gone);
     pthread_mutex_unlock(&shard->lock);

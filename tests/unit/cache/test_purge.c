@@ -595,6 +595,75 @@ static void test_under_load(void **state)
     }
 }
 
+/* ---- a purge beside the end of what was asked for before it ---- */
+
+#define ROUNDS 30u
+#define OTHER_TAGS 120u
+#define OTHER_PURGES 3000u /* that the end has to look through */
+
+static pthread_barrier_t meet;
+static struct cache_find asked; /* of this round */
+static char many_names[2048];
+
+static void *end_each(void *arg)
+{
+    const bool *by_304 = arg;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        pthread_barrier_wait(&meet);
+        if (*by_304)
+            answer_304(&asked, URL, &(struct cache_meta){.lifetime_s = 60, .status = 200},
+                       many_names, 0);
+        else
+            end(&asked.fill, 0);
+        pthread_barrier_wait(&meet);
+    }
+    return NULL;
+}
+
+/* A purge that comes while another thread stores what was asked for before reaches it, at whatever
+   moment of that it comes. */
+static void purge_beside(bool by_304)
+{
+    pthread_t thread;
+    uint64_t random = 1;
+    for (unsigned i = 0; i < OTHER_TAGS; i++)
+        sprintf(many_names + strlen(many_names), "t%u ", i);
+    strcat(many_names, "victim");
+    assert_int_equal(pthread_barrier_init(&meet, NULL, 2), 0);
+    assert_int_equal(pthread_create(&thread, NULL, end_each, &by_304), 0);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        asked = (struct cache_find){.fill = lead(URL, 0)};
+        tag_head(asked.fill, URL, many_names, by_304 ? CACHE_NO_CACHE : 0, 0);
+        if (by_304) {
+            end(&asked.fill, 0);
+            assert_int_equal(ask(cache, (struct ask){.url = URL}, &asked), CACHE_LEAD);
+        }
+        for (unsigned other = 0; other < OTHER_PURGES; other++)
+            purge("other", false);
+        pthread_barrier_wait(&meet);
+        for (uint64_t spin = next_random(&random) % 20000; spin > 0; spin--)
+            __asm__ volatile("");
+        purge("victim", false);
+        pthread_barrier_wait(&meet);
+        assert_false(is_hit(cache, URL, 0));
+    }
+    pthread_join(thread, NULL);
+    pthread_barrier_destroy(&meet);
+    many_names[0] = '\0';
+}
+
+static void test_a_purge_beside_the_end(void **state)
+{
+    (void)state;
+    purge_beside(false);
+}
+
+static void test_a_purge_beside_a_304(void **state)
+{
+    (void)state;
+    purge_beside(true);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -617,6 +686,8 @@ int main(void)
         TEST(test_several_jobs_share_a_walk),
         TEST(test_bodies_of_every_form),
         TEST(test_under_load),
+        TEST(test_a_purge_beside_the_end),
+        TEST(test_a_purge_beside_a_304),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

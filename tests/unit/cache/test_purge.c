@@ -641,7 +641,8 @@ static void purge_beside(bool by_304)
         for (unsigned other = 0; other < OTHER_PURGES; other++)
             purge("other", false);
         pthread_barrier_wait(&meet);
-        for (uint64_t spin = next_random(&random) % 20000; spin > 0; spin--)
+        uint64_t longest = i % 2 == 0 ? 20000 : 1000000;
+        for (uint64_t spin = next_random(&random) % longest; spin > 0; spin--)
             __asm__ volatile("");
         purge("victim", false);
         pthread_barrier_wait(&meet);

@@ -417,10 +417,13 @@ static struct cache_object *renew(struct cache *cache, struct cache_object *stor
 
 /* What was purged or replaced meanwhile does not come back; nor is what was asked for before a purge
    fresh after it. */
-static bool may_replace_locked(struct cache_shard *shard, struct cache_fill *fill,
+static bool may_replace_locked(struct cache_shard *shard, const struct cache_renewal *renewal,
                                struct cache_object *stored, struct cache_object *object)
 {
+    struct cache_fill *fill = renewal->fill;
     if (stored->queue == CACHE_QUEUE_NONE)
+        return false;
+    if (renewal->lifetime_s != NULL && stored->meta.lifetime_s != *renewal->lifetime_s)
         return false;
     return fill == NULL ||
            !(cache_purge_reaches_fill_locked(shard, fill, cache_object_tags(stored)) ||
@@ -452,7 +455,7 @@ struct cache_object *cache_renew(struct cache *cache, struct cache_object *store
     bool grow = false;
     pthread_mutex_lock(&shard->lock);
     uint64_t number = cache_log_number(cache->log);
-    if (may_replace_locked(shard, renewal->fill, stored, object)) {
+    if (may_replace_locked(shard, renewal, stored, object)) {
         set_seen(object, stored, renewal->fill, number);
         if (renewal->vary == NULL)
             cache_index_replace_locked(shard, stored, cache_object_ref(object), &gone);

@@ -541,7 +541,10 @@ struct cache_renewal {
     const struct str *vary; /* NULL: it takes the stored one's place; else a second one is stored */
     struct cache_fill *fill; /* the request's, or NULL: what a purge has reached since it began is
                                 not made fresh */
-    struct fields answer;    /* its tags take the place of stored ones */
+    /* Without a fill: the stored one's lifetime when the origin was asked, or NULL. A soft purge since
+       then is not undone. */
+    const uint32_t *lifetime_s;
+    struct fields answer; /* its tags take the place of stored ones */
 };
 struct cache_object *cache_renew(struct cache *cache, struct cache_object *stored,
                                  const struct cache_renewal *renewal);

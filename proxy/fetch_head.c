@@ -92,15 +92,15 @@ enum update {
     UPDATE_COPY    /* a second one, for what this request selects */
 };
 
-/* By the fields of a 304, or of the 200 that a HEAD was given (RFC 9111 §3.2). *object: the updated
- * response, when FRESHENED. */
+/* By the fields of a 304, or of the 200 that a HEAD was given (RFC 9111 §3.2). lifetime_s: as in
+ * cache_renewal. *object: the updated response, when FRESHENED. */
 static enum freshen update(struct fetch *fetch, struct cache_object *stored, enum update how,
-                           struct cache_object **object)
+                           const uint32_t *lifetime_s, struct cache_object **object)
 {
     struct cache *cache = fetch->worker->cache;
     struct cache_meta old = cache_object_meta(stored), meta;
     struct appender block = fetch_scratch(fetch), vary;
-    struct cache_renewal renewal = {.key = &fetch->key, .meta = &meta};
+    struct cache_renewal renewal = {.key = &fetch->key, .meta = &meta, .lifetime_s = lifetime_s};
     struct http1_head read = {0};
     enum policy_reason reason;
     struct str selected;
@@ -180,7 +180,7 @@ static void take_head_answer(struct fetch *fetch)
         if (told == POLICY_TOLD_SAME && meta.lifetime_s != fetch->variants_s[i])
             continue; /* a soft purge came after the question */
         if (told == POLICY_TOLD_OTHER || meta.status != 200 ||
-            update(fetch, stored, UPDATE_STORED, &updated) != FRESHENED)
+            update(fetch, stored, UPDATE_STORED, &fetch->variants_s[i], &updated) != FRESHENED)
             make_stale(fetch, stored);
         cache_object_release(&updated);
     }
@@ -288,7 +288,7 @@ static void freshen_others(struct fetch *fetch, const struct cache_object *chose
         if (found[i] != chosen && is_for_who_asked(fetch, found[i]) &&
             cache_object_meta(found[i]).born_ms <= fetch->requested_ms &&
             policy_names_stored(cache_object_block(found[i]), http1_fields(&fetch->head), true))
-            update(fetch, found[i], UPDATE_STORED, &updated);
+            update(fetch, found[i], UPDATE_STORED, NULL, &updated);
         cache_object_release(&updated);
         cache_object_release(&found[i]);
     }
@@ -306,9 +306,9 @@ enum freshen fetch_take_not_modified(struct fetch *fetch)
     if (cache_object_meta(chosen).flags & CACHE_HAS_VARY)
         freshen_others(fetch, chosen);
     if (!fetch->stored)
-        result = update(fetch, chosen, UPDATE_COPY, &object);
+        result = update(fetch, chosen, UPDATE_COPY, NULL, &object);
     if (fetch->stored || result == FRESHENED)
-        result = update(fetch, chosen, UPDATE_STORED, fetch->stored ? &object : &updated);
+        result = update(fetch, chosen, UPDATE_STORED, NULL, fetch->stored ? &object : &updated);
     cache_object_release(&updated);
     if (!object)
         return result;

@@ -192,6 +192,31 @@ static void test_a_304_for_what_was_purged_meanwhile(void **state)
     }
 }
 
+/* The answer to a HEAD, which has no fill. */
+static void test_an_update_after_a_soft_purge(void **state)
+{
+    (void)state;
+    store(URL, NULL, 0);
+    for (unsigned purged = 0; purged < 2; purged++) {
+        struct cache_find found;
+        struct cache_key key = key_of(cache, URL);
+        uint64_t logged;
+        assert_int_equal(ask(cache, (struct ask){.url = URL, .now_ms = 1000}, &found), CACHE_HIT);
+        struct cache_meta meta = cache_object_meta(found.object);
+        uint32_t lifetime_s = meta.lifetime_s;
+        meta.lifetime_s = 90;
+        if (purged)
+            cache_purge_url(cache, STR(URL), true, 1000, &logged);
+        struct cache_renewal renewal = {
+            .key = &key, .meta = &meta, .block = STR(""), .lifetime_s = &lifetime_s};
+        struct cache_object *updated = cache_renew(cache, found.object, &renewal);
+        assert_non_null(updated);
+        cache_object_release(&updated);
+        let_go(&found);
+        assert_int_equal(is_hit(cache, URL, 89999), !purged);
+    }
+}
+
 static void test_a_fill_that_began_before(void **state)
 {
     (void)state;
@@ -672,6 +697,7 @@ int main(void)
         TEST(test_a_tag_works_at_once),
         TEST(test_softly),
         TEST(test_a_304_for_what_was_purged_meanwhile),
+        TEST(test_an_update_after_a_soft_purge),
         TEST(test_a_fill_that_began_before),
         TEST(test_joining_after_a_purge),
         TEST(test_every_tag),

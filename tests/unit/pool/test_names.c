@@ -337,7 +337,7 @@ static void await_grant(const struct client *client)
 {
     while (client->granted == 0) {
         struct pollfd wake = {.fd = other.mailbox.event_fd, .events = POLLIN};
-        weir_assert(poll(&wake, 1, 10000) == 1);
+        weir_assert(poll(&wake, 1, 60000) == 1);
         mailbox_run_foreign(&other.mailbox);
     }
 }

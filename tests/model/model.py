@@ -735,9 +735,8 @@ class Cache:
         one.fields = [(name, value) for name, value in one.fields if name.lower() != "age"]
         if one in self.stored:
             self.stored.remove(one)
-            self.put_in_order(one)
-        if reason != "":
-            self.remove(self.of_key(one.key))  # all variants: the RFC asks for less
+            if reason == "":
+                self.put_in_order(one)
 
     def take_head(self, request, reply):
         """§4.3.5: of the stored responses that could have been chosen."""

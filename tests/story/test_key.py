@@ -123,7 +123,7 @@ def test_joined_by_what_counts_only(start):
     clients = [weir.client() for _ in range(4)]
     for number, client in enumerate(clients):
         client.request("GET", f"/a?n={number}")
-    weir.wait_stats(lambda stats: stats["requests"]["in_flight"] == 4)
+    weir.wait_cache(readers=4)
     gate.open()
     assert len({client.read_response().body for client in clients}) == 1
     assert len(origin.requests) == 1

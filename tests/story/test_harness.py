@@ -1,8 +1,12 @@
 """The harness itself: an origin and a client without Weir between them. What it must never miss."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
-from weirtest import (Client, Malformed, Response, chunk, chunked, held, patterned, raw, respond,
+from weirtest import (Client, Malformed, Response, chunk, chunked, free_port, held, patterned, raw, respond,
                       response_bytes, to_yaml)
 
 
@@ -107,6 +111,16 @@ def test_an_unforeseen_request_is_reported(start):
 def test_cache_status_is_parsed():
     head = response_bytes(200, b"", [("Cache-Status", 'other; hit, weir; fwd=miss; detail="a, b; c"; ttl=-3')])
     assert Response(head, "GET").cache_status() == {"fwd": "miss", "detail": '"a, b; c"', "ttl": -3}
+
+
+def test_two_processes_are_given_different_ports():
+    code = "import sys, weirtest; print(*(weirtest.free_port() for _ in range(300)), flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=os.path.dirname(os.path.abspath(__file__)), text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        theirs = {int(port) for port in other.stdout.readline().split()}
+        own = {free_port() for _ in range(300)}
+        other.stdin.close()
+    assert len(own) == len(theirs) == 300 and not own & theirs
 
 
 def test_yaml():

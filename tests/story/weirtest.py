@@ -455,7 +455,8 @@ class Origin:
             self.url = f"http://[::1]:{self.sock.getsockname()[1]}"
         else:
             self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            self.sock.bind(("127.0.0.1", 0))
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.sock.bind(("127.0.0.1", free_port()))
             self.url = f"http://127.0.0.1:{self.sock.getsockname()[1]}"
         self.address = self.url.removeprefix("http://")
         self.family = family
@@ -819,14 +820,14 @@ class Client:
 # Weir -------------------------------------------------------------------------------------------
 
 
-PORTS = range(20000, 32000)  # outside the range that outgoing connections take theirs from
+PORTS = range(10000, 32000)  # outside the range that outgoing connections take theirs from
 SLICE = 100
 own_ports = []
 slice_locks = []  # of the slices that were taken, until this process ends
 
 
 def take_slice():
-    """Ports that no other process of tests chooses from: it is a while from choosing one until a weir listens there."""
+    """Ports that no other process of tests chooses from: it is a while until a weir listens there, or after it last asked there."""
     for first in random.SystemRandom().sample(PORTS[::SLICE], len(PORTS) // SLICE):
         lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:

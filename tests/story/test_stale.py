@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from weirtest import cacheable, chunked, held, ms, raw, respond
+from weirtest import cacheable, chunked, held, raw, respond
 
 SWR = "max-age=60, stale-while-revalidate=100"
 SIE = "max-age=60, stale-if-error=100"
@@ -383,15 +383,20 @@ def test_504_where_the_origin_has_to_be_asked_and_is_gone(start, forbids):
 
 
 def test_the_origin_takes_too_long(start):
-    origin, weir = stored(start, None, control=SIE, timeouts={"first_byte": ms(300)})
-    origin.script = [held(origin.gate(), respond(200))]
+    origin, weir = stored(start, None, control=SIE, timeouts={"first_byte": "10s"})
+    gate = origin.gate()
+    origin.script = [held(gate, respond(200))]
     weir.advance(70)
-    assert weir.get("/a").cache_status()["detail"] == "first-byte-timeout"
+    client = weir.client()
+    client.request("GET", "/a")
+    gate.wait_reached()
+    weir.advance(11)
+    assert client.read_response().cache_status()["detail"] == "first-byte-timeout"
     weir.wait_cache(stale=1)
 
 
 def test_the_origins_queue_is_full(start):
-    origin, weir = stored(start, None, control=SIE, pool={"max_connections": 1, "queue": 1, "queue_timeout": ms(300)})
+    origin, weir = stored(start, None, control=SIE, pool={"max_connections": 1, "queue": 1, "queue_timeout": "10s"})
     gate = origin.gate()
     origin.script = {"/b": held(gate, respond(200, b"b"))}
     weir.advance(70)
@@ -404,6 +409,7 @@ def test_the_origins_queue_is_full(start):
     other = weir.client()
     other.request("GET", "/a", [("Cache-Control", "no-store")])
     assert other.read_response().cache_status()["detail"] == "queue-full"
+    weir.advance(11)
     assert waiting.read_response().cache_status()["detail"] == "queue-timeout"
     gate.open()
     assert busy.read_response().body == b"b"
@@ -442,10 +448,19 @@ def test_an_error_with_a_lifetime_does_not_replace_what_may_stand_in_for_it(star
 
 def test_a_body_that_is_cut_is_cut(start):
     """Its head is out: there is nothing to put into its place."""
-    origin, weir = stored(start, raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", "close"), control=SIE)
+    def script(request, connection):
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+        gate.wait()
+        connection.close()
+
+    origin, weir = stored(start, script, control=SIE)
+    gate = origin.gate()
     weir.advance(70)
-    response = weir.get("/a")
-    assert response.body in (b"half", b"") and response.end == "early"
+    client = weir.client()
+    client.request("GET", "/a")
+    response = client.read_final_head()
+    gate.open()
+    assert client.read_body(response).body in (b"half", b"") and response.end == "early"
     assert weir.stats()["cache"]["objects"] == 1
 
 

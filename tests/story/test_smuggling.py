@@ -584,7 +584,7 @@ def test_bytes_behind_a_response(answering):
 
 def test_a_length_that_is_longer_than_the_body(answering):
     response = ask(answering, raw(OK + b"Content-Length: 500\r\n\r\nhello", "close"))
-    assert response.status == 502 or response.end in ("early", "reset"), response
+    assert response.end in ("early", "reset")
 
 
 def test_an_answer_before_the_body_was_sent(start):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from weirtest import cacheable, respond
+from weirtest import cacheable, raw, respond
 
 LONG_AGO = ("Last-Modified", "Mon, 01 Jan 2001 00:00:00 GMT")
 
@@ -75,19 +75,11 @@ def test_no_cache_with_names_is_asked_about(start):
 
 @pytest.mark.parametrize("head", [b"Content-Length: 10\r\n", b"Transfer-Encoding: chunked\r\n"])
 def test_an_incomplete_response(start, head):
-    def broken(request, connection):
-        connection.send(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n" + head + b"\r\n5\r\nhel")
-        gate.wait()
-        connection.close()
-
-    origin = start.origin([broken, cacheable(b"whole")])
-    gate = origin.gate()
+    broken = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n" + head + b"\r\n5\r\nhel"
+    origin = start.origin([raw(broken, "close"), cacheable(b"whole")])
     weir = start.weir(origin)
-    client = weir.client()
-    client.request("GET", "/a")
-    cut = client.read_final_head()
-    gate.open()
-    assert cut.status == 200 and client.read_body(cut).end == "early"
+    cut = weir.get("/a")
+    assert cut.status == 200 and cut.end == "early"
     again = weir.get("/a")
     assert (again.body, again.end) == (b"whole", "clean") and "hit" not in again.cache_status()
     assert len(origin.requests) == 2

@@ -81,7 +81,8 @@ def sampled(weir, ask, fields=()):
     begun = weir.stderr().count("CPU profile of")
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         answer = pool.submit(ask)
-        wait_for("a profile to begin", lambda: answer.done() or weir.stderr().count("CPU profile of") > begun)
+        wait_for("a profile to begin", lambda: answer.done() or weir.stderr().count("CPU profile of") > begun,
+                 4 * PATIENCE_S)
         before = weir.cpu_s()
         wait_for("enough to sample", lambda: answer.done() or weir.cpu_s() - before > COMPUTED_S, 4 * PATIENCE_S)
         weir.admin("POST", f"/test/clock?advance_ms={SECONDS}000", fields)

@@ -118,6 +118,72 @@ static void check_admin(struct loader *loader)
 
 /* ---- what requests are looked up by ---- */
 
+static void complain_of_name(struct loader *loader, const struct conf_route *route,
+                             const char *path, struct str name, const char *why)
+{
+    struct mark mark;
+    if (loader_mark(loader, route, path, &mark))
+        problem_add(&loader->problems, mark, "%s: \"%s\" %s", strrchr(path, '.') + 1, QUOTED(name),
+                    why);
+}
+
+/* The name may have stars itself: what is found in its place is found for all that it stands for. */
+static bool takes(struct str pattern, struct str name)
+{
+    return conf_names_match(&(struct conf_names){&pattern, 1}, name);
+}
+
+static void check_key(struct loader *loader, const struct conf_route *route)
+{
+    const struct conf_route_key *key = &route->cache.key;
+    for (unsigned i = 0; i < key->query_allow.count; i++)
+        if (conf_names_match(&key->query_ignore, key->query_allow.list[i]))
+            complain_of_name(loader, route, "routes[].cache.key.query.allow",
+                             key->query_allow.list[i],
+                             "is left out by ignore, so it never counts; remove it from one of "
+                             "them");
+    for (unsigned i = 0; i < key->headers.count; i++) {
+        struct str name = key->headers.list[i];
+        bool is_host = str_equal(name, STR("host"));
+        if (is_host || takes(name, STR("")))
+            complain_of_name(loader, route, "routes[].cache.key.headers", name,
+                             is_host ? "is part of every key already; remove it"
+                                     : "is every field, so hardly two requests have the same key; "
+                                       "name those that the origin's answer depends on");
+    }
+}
+
+static void check_bypass(struct loader *loader, const struct conf_route *route)
+{
+    const struct conf_names *headers = &route->cache.bypass.headers;
+    for (unsigned i = 0; i < headers->count; i++)
+        if (takes(headers->list[i], STR("host")))
+            complain_of_name(loader, route, "routes[].cache.bypass.headers", headers->list[i],
+                             "takes Host, which every request has, so none is looked up; name "
+                             "other fields, or write enabled: false");
+}
+
+static void check_purge_from(struct loader *loader, const struct conf_route *route)
+{
+    struct mark mark;
+    if (route->cache.purge_from_count > 0 && route->methods != 0 &&
+        !route_has_other_method(route, STR("PURGE")) &&
+        loader_mark(loader, route, "routes[].cache.purge_from", &mark))
+        problem_add(&loader->problems, mark,
+                    "purge_from is for PURGE requests, which methods leaves out; add PURGE to "
+                    "methods, or remove purge_from");
+}
+
+static void check_requests(struct loader *loader)
+{
+    const struct conf *conf = loader->conf;
+    for (unsigned i = 0; i < conf->routes_count && !loader->problems.more; i++) {
+        check_key(loader, &conf->routes[i]);
+        check_bypass(loader, &conf->routes[i]);
+        check_purge_from(loader, &conf->routes[i]);
+    }
+}
+
 static void note_names(struct conf *conf)
 {
     for (unsigned i = 0; i < conf->routes_count; i++) {
@@ -188,6 +254,7 @@ void check_conf(struct loader *loader)
     check_admin(loader);
     check_cache(loader);
     check_clamps(loader);
+    check_requests(loader);
     link_routes(loader);
     note_names(loader->conf);
     check_reach(loader);

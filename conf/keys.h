@@ -188,6 +188,8 @@ bool route_parse_path(struct arena *arena, struct str text, struct conf_route *r
 /* Adds the method to the route's set. */
 bool route_parse_method(struct arena *arena, struct str text, struct conf_route *route,
                         const char **why);
+/* Whether it lists that method, one that has no enum. */
+bool route_has_other_method(const struct conf_route *route, struct str name);
 /* Host and path as written; NULL where there is none. */
 void route_set_name(struct arena *arena, struct conf_route *route, struct str host,
                     struct str path);

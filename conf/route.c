@@ -198,7 +198,7 @@ static bool is_token(struct str text)
     return text.len > 0;
 }
 
-static bool has_other_method(const struct conf_route *route, struct str name)
+bool route_has_other_method(const struct conf_route *route, struct str name)
 {
     for (unsigned i = 0; i < route->other_methods_count; i++) {
         if (str_equal(route->other_methods[i], name))
@@ -226,7 +226,7 @@ bool route_parse_method(struct arena *arena, struct str text, struct conf_route 
         }
     }
     route->methods |= 1u << METHOD_OTHER;
-    if (has_other_method(route, text))
+    if (route_has_other_method(route, text))
         return true;
     struct str *list =
         conf_arena_alloc(arena, (route->other_methods_count + 1) * sizeof(*route->other_methods));
@@ -271,7 +271,7 @@ static bool methods_cover(const struct conf_route *earlier, const struct conf_ro
     if (later->methods == 0 || (later->methods & ~earlier->methods) != 0)
         return false;
     for (unsigned i = 0; i < later->other_methods_count; i++) {
-        if (!has_other_method(earlier, later->other_methods[i]))
+        if (!route_has_other_method(earlier, later->other_methods[i]))
             return false;
     }
     return true;

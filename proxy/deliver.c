@@ -20,19 +20,27 @@ static void append_age(const struct request *request, const struct cache_meta *m
     append_lit(out, "\r\n");
 }
 
-static void append_detail(const struct request *request, struct appender *out)
-{
-    if (!request->detail || !*request->detail)
-        return;
-    append_lit(out, "; detail=");
-    append_str(out, str_from(request->detail));
-}
-
 /* The route's word counted, not the origin's. */
 static void append_override(const struct cache_meta *meta, struct appender *out)
 {
     if (weir_unlikely(meta->flags & CACHE_OVERRIDDEN))
         append_lit(out, "; detail=override");
+}
+
+/* One token (RFC 9211 §2.8), which can say two things of what is stored. */
+static void append_detail(const struct request *request, const struct cache_meta *meta,
+                          struct appender *out)
+{
+    bool from_stored = request->stored || request->outcome == OUTCOME_STALE;
+
+    if (request->detail && *request->detail) {
+        append_lit(out, "; detail=");
+        append_str(out, str_from(request->detail));
+        if (from_stored && (meta->flags & CACHE_OVERRIDDEN))
+            append_lit(out, "+override");
+    } else if (from_stored) {
+        append_override(meta, out);
+    }
 }
 
 /* RFC 9211 §2.4: of what is stale, less than nothing. */
@@ -82,9 +90,7 @@ void deliver_extra(struct request *request, const struct cache_meta *meta, int64
         append_lit(out, "; stored");
     if (request->collapsed)
         append_lit(out, "; collapsed");
-    append_detail(request, out);
-    if (request->stored)
-        append_override(meta, out);
+    append_detail(request, meta, out);
     append_lit(out, "\r\n");
     if (request->outcome == OUTCOME_LOCAL)
         http1_append_field(out, STR("X-Request-ID"), trace_ids(request).request_id);

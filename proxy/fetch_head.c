@@ -131,7 +131,8 @@ static enum freshen update(struct fetch *fetch, struct cache_object *stored, enu
     if (!*object)
         return FRESHEN_NO_MEMORY;
     if (reason != POLICY_STORE)
-        cache_purge(cache, &fetch->key); /* it may be given to who asked, and no longer be kept */
+        /* It may be given to who asked, and no longer be kept. */
+        cache_drop(cache, &fetch->key, *object);
     return FRESHENED;
 }
 

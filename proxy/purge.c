@@ -44,7 +44,7 @@ struct cache_object *purge_answer(const struct request *request, enum local *loc
     const struct conf_route_cache *cache = &request->route->cache;
     struct worker *worker = request->worker;
     struct appender key = appender_on(worker->scratch, worker->scratch_bytes), body;
-    char bytes[64];
+    char bytes[160];
     uint64_t logged;
     unsigned purged;
 
@@ -59,6 +59,11 @@ struct cache_object *purge_answer(const struct request *request, enum local *loc
     body = appender_on(bytes, sizeof(bytes));
     append_lit(&body, "{\"purged\": ");
     append_u64(&body, purged);
+    if (logged != 0)
+        append_lit(&body,
+                   ", \"note\": \"what the key tells apart beyond the URL is reached too, and "
+                   "not counted here\"");
     append_lit(&body, "}\n");
+    weir_assert(!body.overflow);
     return local_json(str_of(body.ptr, body.len), worker_wall_s());
 }

@@ -850,15 +850,16 @@ static void count(struct request *request, int64_t now_us)
     struct worker_stats *stats = &request->worker->stats;
     struct histogram *latency = latency_histogram(request);
 
-    cell_add(&stats->finished, 1);
-    cell_add(&stats->outcomes[request->outcome], 1);
-    cell_add(
-        &stats->status[request->head_sent && request->status < 600 ? request->status / 100 : 0], 1);
-    if (request->client_gone)
-        cell_add(&stats->client_gone, 1);
+    /* In the order of worker_stats: whoever sees the outcome sees the rest. */
     if (latency)
         histogram_add(latency,
                       now_us > request->started_us ? (uint64_t)(now_us - request->started_us) : 0);
+    cell_add(&stats->finished, 1);
+    cell_add(
+        &stats->status[request->head_sent && request->status < 600 ? request->status / 100 : 0], 1);
+    cell_add(&stats->outcomes[request->outcome], 1);
+    if (request->client_gone)
+        cell_add(&stats->client_gone, 1);
 }
 
 /* The memory is the transport's again. */

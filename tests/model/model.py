@@ -487,13 +487,17 @@ class Cache:
 
     def hit(self, request, ask, one, detail):
         self.counters["stale" if detail else "hits"] += 1
-        status = {"hit": True, "ttl": self.ttl(one)}
-        if detail or one.overridden:
-            status["detail"] = detail or "override"
+        status = {"hit": True, "ttl": self.ttl(one)} | self.detail(detail, one)
         answer = self.from_stored(one, request, status, self.age(one))
         if detail == "stale-while-revalidate" and not self.forbids_storing(request):
             self.refresh(request.as_get(), ask, one)
         return answer
+
+    @staticmethod
+    def detail(word, one):
+        """RFC 9211 §2.8; a token that says whether the route's word counted, too."""
+        words = [word] * bool(word) + ["override"] * one.overridden
+        return {"detail": "+".join(words)} if words else {}
 
     def pass_by(self, request, ask):
         """§4: a cache writes through what it does not understand; §4.4: and forgets what that may have changed."""
@@ -528,7 +532,7 @@ class Cache:
         reason, new, explicit = self.judge(request.as_get(), reply)
         if reason == "" and explicit and new.lifetime_s > 0 and "no-cache" not in new.control:
             self.store(request.as_get(), new)
-            status |= {"stored": True} | ({"detail": "override"} if new.overridden else {})
+            status |= {"stored": True} | self.detail("", new)
 
     # -- removing --
 
@@ -579,7 +583,7 @@ class Cache:
         if about:
             self.counters["revalidated"] += 1
             about = self.take_not_modified(request, about, reply, copy=not one)
-            status |= {"fwd-status": 304, "stored": True} | ({"detail": "override"} if about.overridden else {})
+            status |= {"fwd-status": 304, "stored": True} | self.detail("", about)
             return self.from_stored(about, request, status,
                                     self.age(about) if reply.all("age") else None)
         reason, new = self.judge_and_store(request, reply, None if asks_alone else one) if reply else (None, None)
@@ -587,7 +591,7 @@ class Cache:
             stand_in = self.select(request)
             if stand_in and self.may_stand_in(stand_in, request):
                 self.counters["stale"] += 1
-                status |= {"ttl": self.ttl(stand_in), "detail": "stale-if-error" if reply else "origin-malformed"}
+                status |= {"ttl": self.ttl(stand_in)} | self.detail("stale-if-error" if reply else "origin-malformed", stand_in)
                 if reply:
                     status["fwd-status"] = reply.status
                 return self.from_stored(stand_in, request, status, self.age(stand_in))
@@ -597,9 +601,7 @@ class Cache:
         if request.method == "HEAD" and reply.status == 200 and self.options["head_updates"]:
             self.take_head(request, reply)
         if reason == "":
-            status["stored"] = True
-            if new.overridden:
-                status["detail"] = "override"
+            status |= {"stored": True} | self.detail("", new)
         elif reason != "method":
             status["detail"] = reason
         if self.forbids_storing(request) and not any(request.all(name) for name in CONDITIONS):
@@ -735,9 +737,8 @@ class Cache:
         one.fields = [(name, value) for name, value in one.fields if name.lower() != "age"]
         if one in self.stored:
             self.stored.remove(one)
-            self.put_in_order(one)
-        if reason != "":
-            self.remove(self.of_key(one.key))  # all variants: the RFC asks for less
+            if reason == "":
+                self.put_in_order(one)
 
     def take_head(self, request, reply):
         """§4.3.5: of the stored responses that could have been chosen."""

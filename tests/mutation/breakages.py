@@ -984,8 +984,8 @@ BREAKAGES = {
             "        return FRESHEN_NO_MEMORY;\n    if (reason == POLICY_STORE)",
             stories="test_validation.py"),
         Break(
-            "        cache_purge(cache, &fetch->key); /* it may be given",
-            "        ; /* it may be given",
+            "        cache_drop(cache, &fetch->key, *object);",
+            "        ;",
             stories="test_validation.py"),
         Break(
             "    if (cache_object_meta(chosen).flags & CACHE_HAS_VARY)\n        freshen_others(fetch, chosen);",

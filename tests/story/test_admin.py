@@ -46,7 +46,8 @@ def test_the_shape_of_stats(start):
     route = stats["routes"][0]
     assert route["route"] == "example.test/v1/" and route["requests"] == 2 and route["hits"] == 1
     server = stats["upstreams"]["up"]["servers"][0]
-    assert server["address"] == origin.address and server["state"] == "up" and server["requests"] == 1
+    assert server["address"] == origin.address and server["state"] == "up"
+    weir.wait_stats(lambda stats: stats["upstreams"]["up"]["servers"][0]["requests"] == 1)
     for kind in ("hit", "miss"):
         latency = stats["latency_us"][kind]
         assert latency["count"] == 1
@@ -78,8 +79,8 @@ def test_counters_of_statuses_and_connections(start):
     client = weir.client()
     for target, status in statuses.items():
         assert client.get(target).status == status
-    stats = weir.wait_stats(lambda stats: stats["requests"]["total"] == 4)
-    assert stats["requests"]["status"] == {"1xx": 0, "2xx": 1, "3xx": 1, "4xx": 1, "5xx": 1, "none": 0}
+    weir.wait_stats(lambda stats: stats["requests"]["total"] == 4 and stats["requests"]["status"] ==
+                    {"1xx": 0, "2xx": 1, "3xx": 1, "4xx": 1, "5xx": 1, "none": 0})
     stats = weir.wait_stats(lambda stats: stats["connections"]["idle"] == 1)
     assert stats["connections"]["accepted"] == 1 and stats["connections"]["open"] == 1
     client.close()

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from weirtest import SLOW
+from weirtest import SLOW, free_port
 
 BENCH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench")
 sys.path.insert(0, BENCH)
@@ -40,7 +40,7 @@ def tools(tmp_path):
 
 
 def drive(tools, per_second, seconds):
-    port, = harness.free_ports(1)
+    port = free_port()
     responder = subprocess.Popen([tools / "responder", "-p", str(port), "-b", "1024"], stdout=subprocess.DEVNULL)
     try:
         harness.wait_listening(Started(responder), port)

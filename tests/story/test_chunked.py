@@ -135,8 +135,9 @@ def test_the_first_chunk_comes_before_the_last_is_made(start):
 
 
 def test_trailers_are_not_stored_and_no_part_of_the_head(start):
-    """RFC 9111 section 3.1: a cache may discard them, and must not merge them into the head."""
-    origin = start.origin(chunked(b"abc", fields=[("Cache-Control", "max-age=60"), ("X-Both", "head")],
+    """RFC 9111 section 3.1: a cache may discard them, and must not merge them into the head. Trailer stays, a hint at what
+    was lost (RFC 9110 section 6.6.2)."""
+    origin = start.origin(chunked(b"abc", fields=[("Cache-Control", "max-age=60"), ("X-Both", "head"), ("Trailer", "X-Sum")],
                                   trailers=[("X-Sum", "9"), ("X-Both", "trailer"), ("ETag", '"t"')]))
     weir = start.weir(origin)
     client = weir.client()
@@ -145,6 +146,7 @@ def test_trailers_are_not_stored_and_no_part_of_the_head(start):
     assert second.trailers == [] and second.framing == "length" and second.cache_status()["hit"] is True
     for response in (first, second):
         assert response.all("X-Both") == ["head"] and not response.has("X-Sum") and not response.has("ETag")
+        assert response.all("Trailer") == ["X-Sum"]
         assert response.body == b"abc" and response.end == "clean"
     assert client.get("/a", [("If-None-Match", '"t"')]).status == 200
     weir.wait_cache(hits=2, misses=1, stored=1)

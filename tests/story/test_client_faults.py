@@ -6,7 +6,7 @@ be gone once something is sent to it. A reset is noticed at once.
 
 import pytest
 
-from weirtest import cacheable, held, patterned, request_bytes, respond, wait_for
+from weirtest import PATIENCE_S, cacheable, held, patterned, request_bytes, respond, wait_for
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -112,7 +112,7 @@ def test_a_pass_whose_client_left_ends_its_origin_connection(start):
     client.request("GET", "/a")
     client.read_body(client.read_head(), at_least=100000)
     client.reset()
-    assert origin.connections[0].ended.wait(10)
+    assert origin.connections[0].ended.wait(PATIENCE_S)
     assert sum(sent) < total
     weir.wait_server(active=0, idle=0)
 
@@ -125,9 +125,8 @@ def test_leaving_without_a_request(start):
             client = weir.client()
             client.send(part)
             getattr(client, leave)()
-    stats = weir.wait_stats(lambda stats: stats["connections"]["accepted"] >= 8 and
-                            stats["connections"]["open"] == 0, "eight come and gone")
-    assert stats["requests"]["total"] == sum(stats["requests"]["rejected"].values())
+    weir.wait_stats(lambda stats: stats["connections"]["accepted"] >= 8 and stats["connections"]["open"] == 0 and
+                    stats["requests"]["total"] == sum(stats["requests"]["rejected"].values()), "eight come and gone")
 
 
 def test_leaving_with_pipelined_requests(start):

@@ -8,11 +8,11 @@ HEAD = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n"
 
 
 def ask(weir, count, target="/a", fields=()):
-    """Clients on both workers, all waiting."""
+    """Clients on both workers, all waiting for one fetch: a request is in flight before it has joined that."""
     clients = [weir.client() for _ in range(count)]
     for client in clients:
         client.request("GET", target, fields)
-    weir.wait_stats(lambda stats: stats["requests"]["in_flight"] == count, f"{count} requests in flight")
+    weir.wait_cache(readers=count)
     return clients
 
 

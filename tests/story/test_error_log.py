@@ -2,7 +2,7 @@
 
 import re
 
-from weirtest import free_port, held, ms, raw, respond, stopping_at_once, wait_for
+from weirtest import held, ms, raw, respond, stopping_at_once, wait_for
 
 ASKING = re.compile(r"^\S+ (\S+) asking (\S+) of upstream up, route (\S+), for request (\S+), trace ([0-9a-f]{32}), \"(.*?)\": (.*?); "
                     r"(answered \d+|the response is cut)(?:; (\d+) such lines were held back before)?$", re.M)
@@ -18,14 +18,13 @@ def expect(weir, origin, status, text):
     response = weir.get("/a?b", [("X-Request-ID", "mine-1"), ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01")])
     assert response.status == status
     line = the_line(weir)
-    address = origin if isinstance(origin, str) else origin.address
-    assert line.groups()[:6] == ("warn", address, "*/", "mine-1", TRACE, "GET /a?b HTTP/1.1")
+    assert line.groups()[:6] == ("warn", origin.address, "*/", "mine-1", TRACE, "GET /a?b HTTP/1.1")
     assert line[7] == text and line[8] == f"answered {status}"
 
 
 def test_an_origin_that_refuses(start):
-    address = f"127.0.0.1:{free_port()}"
-    expect(start.weir(f"http://{address}"), address, 502, "the origin could not be reached (Connection refused)")
+    origin = start.origin(None, listen=False)
+    expect(start.weir(origin), origin, 502, "the origin could not be reached (Connection refused)")
 
 
 def test_an_origin_that_does_not_answer(start):

@@ -7,7 +7,7 @@ import pytest
 
 from weirtest import respond
 
-SLACK_S = 4  # what a slow machine may add
+SLACK_S = 8  # what a slow machine may add
 
 
 def fixdate(offset_s):
@@ -26,9 +26,12 @@ def odd_case(offset_s):
     return fixdate(offset_s).swapcase()
 
 
-def dated(fields):
-    """Replaces (form, offset in seconds) by a date, now and not when the file was loaded."""
-    return [(name, value[0](value[1]) if isinstance(value, tuple) else value) for name, value in fields]
+def dated(body, fields):
+    """A script: (form, offset in seconds) becomes a date when it answers."""
+    def script(request, connection):
+        now = [(name, value[0](value[1]) if isinstance(value, tuple) else value) for name, value in fields]
+        respond(200, body, now)(request, connection)
+    return script
 
 
 @pytest.mark.parametrize("fields, left_s", [
@@ -59,7 +62,7 @@ def dated(fields):
     ([("Last-Modified", (fixdate, -1000)), ("Date", (fixdate, 0)), ("Cache-Control", "immutable")], 100),
 ], ids=str)
 def test_fresh_for(start, fields, left_s):
-    origin = start.origin([respond(200, b"one", dated(fields)), respond(200, b"two", [("Cache-Control", "max-age=9")])])
+    origin = start.origin([dated(b"one", fields), respond(200, b"two", [("Cache-Control", "max-age=9")])])
     weir = start.weir(origin, clock=True)
     weir.get("/a")
     weir.advance(left_s - SLACK_S)
@@ -91,7 +94,7 @@ def test_fresh_for(start, fields, left_s):
     [("Last-Modified", (fixdate, -1000)), ("Last-Modified", (fixdate, -9000))],
 ], ids=str)
 def test_never_fresh(start, fields):
-    origin = start.origin([respond(200, b"one", dated(fields)), respond(200, b"two", dated(fields))])
+    origin = start.origin([dated(b"one", fields), dated(b"two", fields)])
     weir = start.weir(origin)
     assert weir.get("/a").body == b"one"
     assert weir.get("/a").body == b"two"

@@ -39,8 +39,8 @@ def test_first_from_the_origin_second_from_memory(start):
     assert first.cache_status()["fwd"] == "uri-miss" and first.cache_status()["stored"] is True
     assert "hit" not in first.cache_status()
     assert second.cache_status()["hit"] is True and "fwd" not in second.cache_status()
-    assert 58 <= second.cache_status()["ttl"] <= 60
-    assert 0 <= int(second.field("Age")) <= 2
+    assert 30 < second.cache_status()["ttl"] <= 60
+    assert 0 <= int(second.field("Age")) < 30
     assert len(origin.requests) == 1
     stats = weir.wait_cache(hits=1, misses=1, stored=1, objects=1)
     assert stats["cache"]["bytes"] >= 1000
@@ -70,8 +70,8 @@ def test_age_grows_and_freshness_ends(start):
     assert client.get("/a").body == b"one"
     weir.advance(40)
     second = client.get("/a")
-    assert second.body == b"one" and 40 <= int(second.field("Age")) <= 42
-    assert 18 <= second.cache_status()["ttl"] <= 20
+    assert second.body == b"one" and 40 <= int(second.field("Age")) < 60
+    assert 0 < second.cache_status()["ttl"] <= 20
     weir.advance(25)
     third = client.get("/a")
     assert third.body == b"two" and third.cache_status()["fwd"] in ("stale", "uri-miss")
@@ -81,14 +81,14 @@ def test_age_grows_and_freshness_ends(start):
 
 
 def test_an_age_from_the_origin_counts(start):
-    origin = start.origin([cacheable(b"one", 60, [("Age", "50")]), cacheable(b"two")])
+    origin = start.origin([cacheable(b"one", 100, [("Age", "50")]), cacheable(b"two")])
     weir = start.weir(origin, clock=True)
     client = weir.client()
-    assert int(client.get("/a").field("Age")) in (50, 51)
-    weir.advance(5)
+    assert 50 <= int(client.get("/a").field("Age")) < 70
+    weir.advance(20)
     second = client.get("/a")
-    assert second.body == b"one" and 55 <= int(second.field("Age")) <= 57
-    weir.advance(10)
+    assert second.body == b"one" and 70 <= int(second.field("Age")) < 90
+    weir.advance(30)
     assert client.get("/a").body == b"two"
 
 
@@ -173,11 +173,11 @@ def test_the_routes_ttl_where_the_origin_says_nothing(start):
     weir = start.weir(origin, clock=True, route_cache={"ttl": "30s"})
     for target in ("/silent", "/says", "/private", "/cookie", "/created"):
         weir.get(target)
-    weir.advance(25)
+    weir.advance(15)
     hits = {target: "hit" in weir.get(target).cache_status()
             for target in ("/silent", "/says", "/private", "/cookie", "/created")}
     assert hits == {"/silent": True, "/says": True, "/private": False, "/cookie": False, "/created": False}
-    weir.advance(10)
+    weir.advance(16)
     assert "hit" not in weir.get("/silent").cache_status()
     assert "hit" in weir.get("/says").cache_status()
 
@@ -191,11 +191,11 @@ def test_the_routes_ttl_is_not_for_authorized_requests(start):
 @pytest.mark.parametrize("status", [404, 405, 410, 414, 501])
 def test_negative_ttl(start, status):
     origin = start.origin(respond(status, b"no"))
-    weir = start.weir(origin, clock=True, route_cache={"negative_ttl": "5s"})
+    weir = start.weir(origin, clock=True, route_cache={"negative_ttl": "30s"})
     assert weir.get("/a").status == status
     again = weir.get("/a")
     assert again.status == status and again.body == b"no" and again.cache_status()["hit"] is True
-    weir.advance(6)
+    weir.advance(31)
     assert "hit" not in weir.get("/a").cache_status()
     assert len(origin.requests) == 2
 
@@ -354,7 +354,7 @@ def test_larger_than_max_object_is_passed_whole(start):
 
 
 def test_expired_objects_are_swept(start):
-    origin = start.origin(cacheable(ttl_s=5))
+    origin = start.origin(cacheable(ttl_s=60))
     weir = start.weir(origin, clock=True)
     client = weir.client()
     for number in range(50):

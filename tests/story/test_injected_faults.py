@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from weirtest import byteranges, chunk, field_lines, patterned, response_bytes
+from weirtest import byteranges, chunk, field_lines, patterned, response_bytes, wait_for
 
 BODY = patterned(3000)
 LARGE = patterned(900000)
@@ -335,7 +335,7 @@ def test_what_a_failure_looks_like(start, rule):
         assert response.cache_status()["detail"] == detail
         weir.wait_stats(lambda stats: stats["requests"]["status"]["5xx"] == 1)
     if line:
-        assert line in weir.stderr()
+        wait_for(f"the line: {line}", lambda: line in weir.stderr())
     if "accept4" in rule:
         weir.wait_stats(lambda stats: stats["connections"]["accept_paused"] == 1)
     weir.orders.off()

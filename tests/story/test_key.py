@@ -32,7 +32,7 @@ def test_ignored_parameters_are_sent_and_do_not_count(start):
 
 def test_what_another_reader_may_split_or_decode_counts(start):
     """Else one who asks with it would choose what others get (parameter cloaking)."""
-    _, weir = keyed(start, {"query": {"ignore": ["utm_*"], "allow": ["x", "utm_*"]}})
+    _, weir = keyed(start, {"query": {"ignore": ["utm_*"], "allow": ["x", "u*"]}})
     assert ask(weir, "/a?x=1", "/a?x=1&utm_a=b;x=evil", "/a?x=1&%78=evil", "/a?x=1&y=1;x=evil") == [False] * 4
     assert weir.get("/a?x=1").body == b"/a?x=1"
 
@@ -123,7 +123,7 @@ def test_joined_by_what_counts_only(start):
     clients = [weir.client() for _ in range(4)]
     for number, client in enumerate(clients):
         client.request("GET", f"/a?n={number}")
-    weir.wait_stats(lambda stats: stats["requests"]["in_flight"] == 4)
+    weir.wait_cache(readers=4)
     gate.open()
     assert len({client.read_response().body for client in clients}) == 1
     assert len(origin.requests) == 1

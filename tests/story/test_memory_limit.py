@@ -73,7 +73,7 @@ def test_what_was_dropped_counts_until_nobody_reads_it(start):
     weir = start.weir(origin, cache={"memory": "16MiB"}, limits=PATIENT)
     with Watched(weir):
         weir.get("/a")
-        slow = stalled_reader(weir, "/a")
+        slow = stalled_reader(weir, "/a", others=0)
         assert weir.stats()["cache"]["pinned_bytes"] == 0
         assert weir.purge("http://example.test/a") == 1
         cache = weir.wait_cache(objects=0)["cache"]
@@ -86,12 +86,14 @@ def test_what_was_dropped_counts_until_nobody_reads_it(start):
     expect_sums(weir)
 
 
-def stalled_reader(weir, target):
-    """A client that has asked and reads nothing: more than the kernel takes for it waits in Weir."""
-    leased = weir.stats()["buffers"]["bufferevents"]["leased"]
+def stalled_reader(weir, target, others):
+    """A client that has asked and reads nothing: more than the kernel takes for it waits in Weir, as for so many others."""
+    def wait_leased(count):
+        weir.wait_stats(lambda stats: stats["buffers"]["bufferevents"]["leased"] == count, f"{count} whose output waits")
+    wait_leased(others)
     client = weir.client(receive_buffer=4096)
     client.request("GET", target)
-    weir.wait_stats(lambda stats: stats["buffers"]["bufferevents"]["leased"] > leased, "output that waits")
+    wait_leased(others + 1)
     return client
 
 
@@ -149,7 +151,7 @@ class SlowReaders:
             assert weir.get(f"/slow/{number}").body == patterned(7 * MIB, number)
             if count_passes(weir) > passes:
                 break
-            self.readers.append((number, stalled_reader(weir, f"/slow/{number}")))
+            self.readers.append((number, stalled_reader(weir, f"/slow/{number}", len(self.readers))))
             assert weir.purge(f"http://example.test/slow/{number}") == 1
         self.fills.hold_all(weir, numbers)
 

@@ -147,6 +147,27 @@ def test_an_override_survives_a_304(start):
     weir.wait_cache(hits=1, revalidated=1, objects=1)
 
 
+def test_an_override_is_seen_on_stale_ones_too(start):
+    """RFC 9211 section 2.8: detail is one token."""
+    kept = respond(200, b"x", control("no-store, max-age=60, stale-while-revalidate=20, stale-if-error=60") + [("ETag", '"v"')])
+    origin = start.origin([kept, respond(503), respond(503), kept, respond(304, fields=control("max-age=60"))])
+    weir = start.weir(origin, clock=True, route_cache={"override": ["no-store"]})
+    client = weir.client()
+    assert client.get("/a").cache_status()["detail"] == "override"
+    weir.advance(65)
+    refreshed = client.get("/a").cache_status()
+    assert refreshed["hit"] is True and refreshed["ttl"] < 0 and refreshed["detail"] == "stale-while-revalidate+override"
+    weir.wait_cache(refreshes_failed=1)
+    weir.advance(30)
+    failed = client.get("/a").cache_status()
+    assert failed["fwd"] == "stale" and failed["fwd-status"] == 503 and failed["detail"] == "stale-if-error+override"
+    assert client.get("/a", [("Cache-Control", "max-stale=90")]).cache_status()["detail"] == "max-stale+override"
+    assert client.get("/a").cache_status() == {"fwd": "stale", "stored": True, "detail": "override"}
+    # The 304 has no no-store, so nothing is overridden any more.
+    assert "detail" not in client.get("/a", [("Cache-Control", "no-cache")]).cache_status()
+    weir.wait_cache(stale=3, misses=2, revalidated=1)
+
+
 @pytest.mark.parametrize("route_cache, fields, stored", [
     ({}, control("max-age=60"), True),
     ({"ttl": "60s"}, SILENT, False),

@@ -311,6 +311,7 @@ class OriginConnection:
         self.buffer = b""
         self.open = True
         self.requests = 0
+        self.thread = None
         self.peer_closed = threading.Event()  # seen by the thread once it reads again
         self.ended = threading.Event()  # closed by either side
 
@@ -420,7 +421,9 @@ class OriginConnection:
             request.body = request.raw_body = self.take(int(lengths[0]))
 
     def wait_closed(self):
-        """Until Weir closed this connection."""
+        """Until Weir closed this connection. Its own script ends with this: nobody else reads here meanwhile."""
+        while threading.current_thread() is self.thread:
+            self.receive()
         assert self.peer_closed.wait(PATIENCE_S), f"Weir kept origin connection {self.number} open"
 
 
@@ -514,7 +517,8 @@ class Origin:
             with self.lock:
                 connection = OriginConnection(self, sock, len(self.connections) + 1)
                 self.connections.append(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            connection.thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
+            connection.thread.start()
 
     def _serve(self, connection):
         try:
@@ -815,20 +819,36 @@ class Client:
 # Weir -------------------------------------------------------------------------------------------
 
 
-given_ports = set()
+PORTS = range(20000, 32000)  # outside the range that outgoing connections take theirs from
+SLICE = 100
+own_ports = []
+slice_locks = []  # of the slices that were taken, until this process ends
+
+
+def take_slice():
+    """Ports that no other process of tests chooses from: it is a while from choosing one until a weir listens there."""
+    for first in random.SystemRandom().sample(PORTS[::SLICE], len(PORTS) // SLICE):
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            lock.bind(f"\0weir-test-ports-{first}")
+        except OSError:
+            lock.close()
+            continue
+        slice_locks.append(lock)
+        return random.SystemRandom().sample(range(first, first + SLICE), SLICE)
+    raise AssertionError(f"other tests have taken all ports from {PORTS[0]} to {PORTS[-1]}")
 
 
 def free_port():
-    """A port nobody listens on, outside the range that outgoing connections take theirs from. Never the same one twice."""
+    """A port nobody listens on. Never the same one twice."""
     while True:
-        port = random.SystemRandom().randrange(20000, 32000)
-        if port in given_ports:
-            continue
+        if not own_ports:
+            own_ports.extend(take_slice())
+        port = own_ports.pop()
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
-                given_ports.add(port)
                 return port
             except OSError:
                 continue

@@ -15,7 +15,8 @@
 #define SIZE_ADVICE "; write a size such as 64KiB, 512MiB or 2GiB\n"
 #define CACHE_KEYS                                                                                 \
     "; the keys here are enabled, ttl, negative_ttl, status_ttl, ttl_min, ttl_max, "               \
-    "heuristic_percent, heuristic_max, override, set_cookie, hit_for_miss, purge_from, key, bypass, "          \
+    "heuristic_percent, heuristic_max, override, set_cookie, hit_for_miss, purge_from, key, "      \
+    "bypass, "                                                                                     \
     "query_body, stale_while_revalidate, stale_if_error, keep\n"
 
 static void test_unknown_keys(void **state)
@@ -237,6 +238,23 @@ static void test_cache(void **state)
     conf_release(&conf);
 }
 
+/* A PURGE that the route does not take cannot be answered by it. */
+static void test_purge_from(void **state)
+{
+    (void)state;
+    expect_errors("upstreams: {a: {servers: [\"http://h:1\"]}}\n"
+                  "routes: [{upstream: a, methods: [GET, BAN], cache: {purge_from: [10.0.0.1]}}]\n",
+                  "2:65: purge_from is for PURGE requests, which methods leaves out; add PURGE to "
+                  "methods, or remove purge_from\n");
+    struct conf *conf =
+        expect_good("upstreams: {a: {servers: [\"http://h:1\"]}}\n"
+                    "routes: [{path: /a, upstream: a, methods: [GET, PURGE], cache: {purge_from: "
+                    "[10.0.0.1]}},\n"
+                    "         {path: /b, upstream: a, methods: [GET], cache: {purge_from: []}},\n"
+                    "         {upstream: a, cache: {purge_from: [10.0.0.1]}}]\n");
+    conf_release(&conf);
+}
+
 static void test_reach(void **state)
 {
     (void)state;
@@ -279,7 +297,8 @@ int main(void)
         cmocka_unit_test(test_values),       cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_missing),      cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_admin),        cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_reach),        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_purge_from),   cmocka_unit_test(test_reach),
+        cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

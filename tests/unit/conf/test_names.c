@@ -161,13 +161,42 @@ static void test_complaints(void **state)
                   "2:46: query_body: \"17MiB\" is out of range; write 0B to 16MiB\n");
 }
 
+/* What can never matter, or leaves nothing to be found, is a mistake. */
+static void test_names_that_do_nothing(void **state)
+{
+    (void)state;
+    expect_errors(
+        ROUTE("key: {query: {ignore: [\"utm_*\", x], allow: [utm_id, x, y, \"utm_a*\"]}}"),
+        "2:77: allow: \"utm_id\" is left out by ignore, so it never counts; remove it from "
+        "one of them\n"
+        "2:77: allow: \"x\" is left out by ignore, so it never counts; remove it from one "
+        "of them\n"
+        "2:77: allow: \"utm_a*\" is left out by ignore, so it never counts; remove it from "
+        "one of them\n");
+    expect_errors(ROUTE("key: {query: {allow: [page], ignore: [\"*\"]}}"),
+                  "2:55: allow: \"page\" is left out by ignore, so it never counts; remove it from "
+                  "one of them\n");
+    expect_errors(ROUTE("key: {headers: [X-A, Host, \"**\"]}"),
+                  "2:49: headers: \"host\" is part of every key already; remove it\n"
+                  "2:49: headers: \"**\" is every field, so hardly two requests have the same key; "
+                  "name those that the origin's answer depends on\n");
+    expect_errors(
+        ROUTE("bypass: {headers: [X-A, \"H*\"]}"),
+        "2:52: headers: \"h*\" takes Host, which every request has, so none is looked up; "
+        "name other fields, or write enabled: false\n");
+    struct conf *conf = expect_good(
+        ROUTE("key: {query: {ignore: [\"utm_*\"], allow: [\"*\", \"u*\"]}, headers: [\"*host*\"], "
+              "cookies: [\"*\"]}, bypass: {headers: [\"x-*\"], cookies: [\"*\"]}"));
+    conf_release(&conf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matching),          cmocka_unit_test(test_any_of_a_list),
         cmocka_unit_test(test_hostile_names_end), cmocka_unit_test(test_reading),
         cmocka_unit_test(test_defaults_are_none), cmocka_unit_test(test_any_is_set_by_each),
-        cmocka_unit_test(test_complaints),
+        cmocka_unit_test(test_complaints),        cmocka_unit_test(test_names_that_do_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

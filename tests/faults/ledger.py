@@ -104,7 +104,7 @@ class Trouble:
 class Ledger:
     def __init__(self, slow=1):
         self.timeout_s = TIMEOUT_S * slow
-        self.pauses = collections.deque()  # (begun, ended): clients and origin did not run
+        self.pauses = collections.deque()  # (begun, ended): clients and origin, or Weir, did not run
         self.longest_pause_s = 0
         self.asked = {}  # by identity; old ones are forgotten
         self.exchanges = collections.defaultdict(list)  # by identity
@@ -158,7 +158,7 @@ class Ledger:
         exchange.ended = now
 
     def tick(self, begun, now):
-        """Clients and origin had a turn at both times, and nothing to do between them."""
+        """Clients and origin, or Weir, had a turn at both times, and nothing to do between them."""
         if now - begun > PAUSE_S:
             self.pauses.append((begun, now))
             self.longest_pause_s = max(self.longest_pause_s, now - begun)
@@ -245,7 +245,7 @@ class Ledger:
 
     def _explain_by_pause(self, trouble, asked):
         if any(begun <= trouble.at and ended >= asked.begun for begun, ended in self.pauses):
-            return "the machine paused clients and origin"
+            return "the machine paused"
         return None
 
     def _answered(self, trouble, asked):

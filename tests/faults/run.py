@@ -118,9 +118,10 @@ class Run:
             await asyncio.gather(serving, return_exceptions=True)
 
     async def count_first_descriptors(self, weir):
-        """Without the admin connection that may be just closing."""
+        """Without the admin connection that may be just closing: Weir has answered another one since, or paused but once."""
         self.descriptors = count_descriptors(weir)
         for _ in range(10):
+            await self.stats(weir)
             await asyncio.sleep(0.01)
             self.descriptors = min(self.descriptors, count_descriptors(weir))
 

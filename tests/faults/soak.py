@@ -146,17 +146,26 @@ class Soak(run.Run):
     async def load(self, weir, origin):
         asyncio.get_running_loop().add_reader(self.log, self.read_log)
         self.started = time.monotonic()
-        feeling = asyncio.create_task(self.feel_pauses())
+        feeling = [asyncio.create_task(self.feel_pauses()), asyncio.create_task(self.feel_pauses_of(weir))]
         try:
             return await super().load(weir, origin)
         finally:
-            feeling.cancel()
+            for task in feeling:
+                task.cancel()
 
     async def feel_pauses(self):
         while True:
             begun = time.monotonic()
             await asyncio.sleep(0.01)
             self.ledger.tick(begun, time.monotonic())
+
+    async def feel_pauses_of(self, weir):
+        """The machine may keep Weir alone from running: not even its admin port answers then."""
+        while self.ledger.ending == LATER:
+            begun = time.monotonic()
+            await self.admin(weir, "GET", "/healthz")
+            self.ledger.tick(begun, time.monotonic())
+            await asyncio.sleep(0.05)
 
     async def watch(self, weir, tasks, seconds, injected):
         await super().watch(weir, tasks, seconds, injected)

@@ -16,4 +16,4 @@ def test_the_known_addresses_are_kept(start, number):
     wait_for("a failure", lambda: weir.orders.injected() > 0)
     weir.orders.off()
     assert weir.get("/b").body == b"x"
-    assert "localhost: out of memory; keeping the addresses known" in weir.stderr()
+    wait_for("the line about it", lambda: "localhost: out of memory; keeping the addresses known" in weir.stderr())

@@ -9,11 +9,12 @@ from weirtest import PeerGone, response_bytes, wait_for
 SIZE = 24 << 20
 
 
-def wait_stalled(pushed):
+def wait_stalled(weir, pushed):
     """Until the buffers on the way are full: what still moves would set the deadline again."""
     seen = []
 
     def same_for_a_while():
+        weir.turn()
         seen.append(sum(pushed))
         return len(seen) > 40 and seen[-1] > 0 and seen[-1] == seen[-40]
     wait_for("a response that stands still", same_for_a_while)
@@ -53,7 +54,7 @@ def test_a_client_that_does_not_read_is_cut(start, framing):
     else:
         client.request("POST", "/a", [("Transfer-Encoding", "chunked")], b"5\r\n12345\r\n")
     wait_for("output that waits", lambda: weir.stats()["buffers"]["bufferevents"]["leased"] == 1)
-    wait_stalled(pushed)
+    wait_stalled(weir, pushed)
     client.send(last)
     wait_for("the rest of the upload at the origin", taken.is_set)
     for _ in range(4):  # what the client's buffer took on the way begins a new one

@@ -13,7 +13,7 @@ def run(*arguments):
     process = subprocess.Popen([sys.executable, RUN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                env=os.environ | {"WEIR_BIN": binary()})
     try:
-        output = process.communicate(timeout=120 * SLOW)[0]
+        output = process.communicate(timeout=250 * SLOW)[0]
     finally:
         if process.poll() is None:
             process.terminate()  # its weir ends with it

@@ -4,7 +4,6 @@ import fcntl
 import socket
 import struct
 import termios
-import time
 
 import pytest
 
@@ -283,12 +282,12 @@ def test_a_stall_between_two_bytes_is_counted_anew(start):
             connection.send(bytes([byte]))
 
     origin.script = script
-    weir = start.weir(origin, clock=True, timeouts={"between_bytes": "10s"})
+    weir = start.weir(origin, clock=True, timeouts={"between_bytes": "100s"})
     client = weir.client()
     client.request("GET", "/a")
     response = client.read_body(client.read_final_head(), at_least=1)
     for number, gate in enumerate(gates):
-        weir.advance(7)
+        weir.advance(70)
         gate.open()
         client.read_body(response, at_least=number + 2)
     assert client.read_body(response).body == b"hello" and response.end == "clean"
@@ -302,17 +301,18 @@ def test_a_client_that_does_not_read_is_not_the_origins_stall(start):
     client = weir.client(receive_buffer=65536)
     client.request("GET", "/a")
     response = client.read_head()
-    wait_for("Weir to stop reading from the origin", lambda: stuck(origin.connections[0]))
+    wait_for("Weir to stop reading from the origin", lambda: stuck(weir, origin.connections[0]))
     weir.advance(30)
     assert client.read_body(response).body == body and response.end == "clean"
 
 
-def stuck(connection):
-    """Bytes wait in the origin's socket, and go nowhere for a moment."""
+def stuck(weir, connection):
+    """Bytes wait in the origin's socket, and go nowhere while Weir's workers go round and round."""
     def waiting():
         return struct.unpack("i", fcntl.ioctl(connection.sock, termios.TIOCOUTQ, bytes(4)))[0]
     before = waiting()
-    time.sleep(0.1)
+    for _ in range(20):
+        weir.turn()
     return before > 0 and waiting() == before
 
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from weirtest import cacheable, free_port, held, log_entries, respond, wait_for
+from weirtest import cacheable, held, log_entries, respond, wait_for
 
 NAMES = ("queue", "connect", "upload", "first_byte", "body")
 
@@ -61,12 +61,14 @@ def test_the_queue(start):
 
 
 def test_an_upload_takes_the_time_of_its_client(start):
-    origin = start.origin(respond(200, b"x"))
+    def script(request, connection):
+        connection.read_body(request)
+        respond(200, b"x")(request, connection)
+    origin = start.origin(script, early=True)
     weir, path = logged(start, origin, limits={"body_timeout": "1h"})
     client = weir.client()
     client.send(b"POST /a HTTP/1.1\r\nHost: example.test\r\nContent-Length: 10\r\n\r\nhalf ")
-    origin.wait_accepts(1)
-    wait_for("the exchange", lambda: weir.server()["connections"]["active"] == 1)
+    origin.wait_requests(1)  # its head: connecting is over
     weir.advance(7)
     client.send(b"whole")
     assert client.read_response().status == 200
@@ -131,7 +133,7 @@ def test_a_client_that_leaves_cuts_no_phase_short(start):
 
 
 def test_a_server_that_cannot_be_reached_has_failed(start):
-    weir, path = logged(start, f"http://127.0.0.1:{free_port()}")
+    weir, path = logged(start, start.origin([], listen=False))
     assert weir.get("/a").status == 502
     weir.wait_stats(lambda stats: stats["upstreams"]["up"]["servers"][0]["errors"] == 1)
     assert weir.server()["requests"] == 1

@@ -184,11 +184,11 @@ def test_a_connection_that_fails_serves_the_queue_too(start):
 
 def test_idle_timeout(start):
     origin = start.origin(plain)
-    weir = start.weir(origin, clock=True, pool={"idle_timeout": "10s"})
+    weir = start.weir(origin, clock=True, pool={"idle_timeout": "50s"})
     assert used(weir) == [1]
-    weir.advance(8)
+    weir.advance(40)
     assert used(weir) == [1]
-    weir.advance(12)
+    weir.advance(60)
     assert used(weir) == [2]
     origin.connections[0].wait_closed()
 
@@ -361,14 +361,14 @@ def test_the_origins_keep_alive_timeout(start):
     """A connection idle for longer than the origin said is not used."""
     def script(request, connection):
         respond(200, str(connection.number).encode(),
-                NO_STORE + [("Keep-Alive", "max=100, timeout=5")])(request, connection)
+                NO_STORE + [("Keep-Alive", "max=100, timeout=25")])(request, connection)
 
     origin = start.origin(script)
     weir = start.weir(origin, clock=True)
     assert used(weir) == [1]
-    weir.advance(2)
+    weir.advance(10)
     assert used(weir) == [1]
-    weir.advance(6)
+    weir.advance(30)
     assert used(weir) == [2]
 
 

@@ -240,11 +240,13 @@ def test_a_get_with_a_body_is_passed_with_it(start):
 def test_first_byte_counts_from_the_request_sent_whole(start):
     """A slow upload is not an origin that does not answer."""
     origin = start.origin(echo)
-    weir = start.weir(origin, timeouts={"first_byte": ms(400)})
+    weir = start.weir(origin, clock=True, timeouts={"first_byte": "20s"})
     client = weir.client()
     client.request("POST", "/a", [("Content-Length", "4")])
+    origin.wait_accepts(1)
     for byte in (b"a", b"b", b"c"):
-        assert client.silent(0.2)
+        weir.turn()
+        weir.advance(15)
         client.send(byte)
     client.send(b"d")
     assert client.read_response().body == b"abcd"

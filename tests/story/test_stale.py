@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from weirtest import cacheable, chunked, held, ms, raw, respond
+from weirtest import cacheable, chunked, held, raw, respond
 
 SWR = "max-age=60, stale-while-revalidate=100"
 SIE = "max-age=60, stale-if-error=100"
@@ -383,15 +383,20 @@ def test_504_where_the_origin_has_to_be_asked_and_is_gone(start, forbids):
 
 
 def test_the_origin_takes_too_long(start):
-    origin, weir = stored(start, None, control=SIE, timeouts={"first_byte": ms(300)})
-    origin.script = [held(origin.gate(), respond(200))]
+    origin, weir = stored(start, None, control=SIE, timeouts={"first_byte": "10s"})
+    gate = origin.gate()
+    origin.script = [held(gate, respond(200))]
     weir.advance(70)
-    assert weir.get("/a").cache_status()["detail"] == "first-byte-timeout"
+    client = weir.client()
+    client.request("GET", "/a")
+    gate.wait_reached()
+    weir.advance(11)
+    assert client.read_response().cache_status()["detail"] == "first-byte-timeout"
     weir.wait_cache(stale=1)
 
 
 def test_the_origins_queue_is_full(start):
-    origin, weir = stored(start, None, control=SIE, pool={"max_connections": 1, "queue": 1, "queue_timeout": ms(300)})
+    origin, weir = stored(start, None, control=SIE, pool={"max_connections": 1, "queue": 1, "queue_timeout": "10s"})
     gate = origin.gate()
     origin.script = {"/b": held(gate, respond(200, b"b"))}
     weir.advance(70)
@@ -404,6 +409,7 @@ def test_the_origins_queue_is_full(start):
     other = weir.client()
     other.request("GET", "/a", [("Cache-Control", "no-store")])
     assert other.read_response().cache_status()["detail"] == "queue-full"
+    weir.advance(11)
     assert waiting.read_response().cache_status()["detail"] == "queue-timeout"
     gate.open()
     assert busy.read_response().body == b"b"

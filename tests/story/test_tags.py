@@ -166,7 +166,7 @@ def test_a_malformed_group_field_is_ignored(start, value):
 
 def test_many_purges_of_other_tags(start):
     """More than the log holds: what they do not name stays, as walks keep up with it."""
-    origin = start.origin(tagged("mine"))
+    origin = start.origin(tagged("mine", ttl_s=3600))
     weir = start.weir(origin)
     weir.get("/a")
     for number in range(5000):

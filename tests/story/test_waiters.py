@@ -451,27 +451,27 @@ def test_a_waiter_gives_up_after_a_time_of_its_own(start):
             gate.wait()
             connection.send(response_bytes(103, fields=[("Link", "</s>")]))
         steps[2].wait()
-        cacheable(b"at last")(request, connection)
+        cacheable(b"at last", 600)(request, connection)  # its age counts from when it was asked for
 
     def interim(gate):
         gate.open()
         assert leader.read_head().status == 103
 
     origin.script = script
-    weir = start.weir(origin, clock=True, pool={"queue_timeout": "5s"},
-                      timeouts={"connect": "2s", "first_byte": "10s", "between_bytes": "100s"})
+    weir = start.weir(origin, clock=True, pool={"queue_timeout": "50s"},
+                      timeouts={"connect": "20s", "first_byte": "100s", "between_bytes": "1000s"})
     leader = ask(weir, 1)[0]
     steps[0].wait_reached()
     early = ask(weir, 4)
     weir.wait_cache(readers=5, waiters=4)
-    weir.advance(8)
+    weir.advance(80)
     interim(steps[0])
     late = ask(weir, 3)
     weir.wait_cache(readers=8, waiters=7)
-    weir.advance(8)
+    weir.advance(80)
     weir.wait_cache(readers=8, waiters=7, local=0)
     interim(steps[1])
-    weir.advance(2)
+    weir.advance(20)
     for client in early:
         response = client.read_response()
         assert response.status == 504 and response.end == "clean"
@@ -497,8 +497,8 @@ def test_the_deadline_is_for_the_head_only(start):
             connection.send(bytes([byte]))
 
     origin.script = script
-    weir = start.weir(origin, clock=True, pool={"queue_timeout": "1s"},
-                      timeouts={"connect": "1s", "first_byte": "10s", "between_bytes": "10s"})
+    weir = start.weir(origin, clock=True, pool={"queue_timeout": "10s"},
+                      timeouts={"connect": "10s", "first_byte": "100s", "between_bytes": "100s"})
     clients = ask(weir, 5)
     weir.wait_cache(readers=5)
     begin.open()
@@ -506,7 +506,7 @@ def test_the_deadline_is_for_the_head_only(start):
     clients += ask(weir, 1)
     responses.append(clients[-1].read_body(clients[-1].read_final_head(), at_least=1))
     for number, gate in enumerate(pieces):
-        weir.advance(9)
+        weir.advance(90)
         gate.open()
         for client, response in zip(clients, responses):
             client.read_body(response, at_least=number + 2)
@@ -522,7 +522,7 @@ def test_503_says_when_to_come_again(start):
     origin = start.origin(None)
     gate = origin.gate()
     origin.script = held(gate, cacheable())
-    weir = start.weir(origin, clock=True, pool={"max_connections": 1, "queue": 1, "queue_timeout": "5s"})
+    weir = start.weir(origin, clock=True, pool={"max_connections": 1, "queue": 1, "queue_timeout": "20s"})
     busy = ask(weir, 1, "/busy")
     gate.wait_reached()
     queued = ask(weir, 1, "/a")
@@ -532,7 +532,7 @@ def test_503_says_when_to_come_again(start):
     full = weir.get("/b")
     assert full.status == 503 and full.cache_status()["detail"] == "queue-full"
     assert int(full.field("Retry-After")) >= 1
-    weir.advance(6)
+    weir.advance(21)
     for client in queued:
         response = client.read_response()
         assert response.status == 503 and response.cache_status()["detail"] == "queue-timeout"

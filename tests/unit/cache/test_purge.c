@@ -707,24 +707,30 @@ static void test_a_purged_fill_is_not_worth_going_on(void **state)
     cache_fill_end_writer(&fill);
 }
 
-/* A purge of a URL is for the fills of that URL. */
+/* A purge of a URL is for the fills of that URL, and one of all for all. */
 static void test_many_fills_under_way(void **state)
 {
     static struct cache_fill *fills[1000];
     (void)state;
-    for (unsigned i = 0; i < weir_count(fills); i++) {
-        char url[64];
-        snprintf(url, sizeof(url), "http://a.example/%u", i);
-        fills[i] = lead(url, 0);
+    for (unsigned all = 0; all < 2; all++) {
+        for (unsigned i = 0; i < weir_count(fills); i++) {
+            char url[64];
+            snprintf(url, sizeof(url), "http://a.example/%u", i);
+            fills[i] = lead(url, 0);
+        }
+        struct cache_key key = key_of(cache, "http://a.example/7");
+        if (all)
+            run_job((struct cache_purge_job){.what = CACHE_PURGE_ALL}, 0);
+        else
+            assert_int_equal(cache_purge(cache, &key), 0);
+        for (unsigned i = 0; i < weir_count(fills); i++) {
+            tag_head(fills[i], "", NULL, 0, 0);
+            end(&fills[i], 0);
+        }
+        assert_int_equal(stats_of(cache).objects, all ? 0 : weir_count(fills) - 1);
+        assert_false(is_hit(cache, "http://a.example/7", 0));
+        run_job((struct cache_purge_job){.what = CACHE_PURGE_ALL}, 0);
     }
-    struct cache_key key = key_of(cache, "http://a.example/7");
-    assert_int_equal(cache_purge(cache, &key), 0);
-    for (unsigned i = 0; i < weir_count(fills); i++) {
-        tag_head(fills[i], "", NULL, 0, 0);
-        end(&fills[i], 0);
-    }
-    assert_int_equal(stats_of(cache).objects, weir_count(fills) - 1);
-    assert_false(is_hit(cache, "http://a.example/7", 0));
 }
 
 /* ---- memory ---- */

@@ -177,6 +177,11 @@ static void test_too_many(void **state)
     assert_true(tags->every);
     assert_true(has(tags, cache_tag_of_any_group(cache, STR(ORIGIN))));
     cache_tags_free(cache, tags);
+    struct field lines[] = {f, field_of("Surrogate-Key", "a")}; /* and others after the groups */
+    tags = read_tags(KEY, lines, 2);
+    assert_true(tags->every);
+    assert_true(has(tags, cache_tag_of_any_group(cache, STR(ORIGIN))));
+    cache_tags_free(cache, tags);
 }
 
 /* Stores KEY with these fields, and renews its tags by those of a 304. */

@@ -1,7 +1,7 @@
 """The breakages that run.py makes: by file, the exact text, which is there once, and what is put in its place.
 
-`stories` names those of tests/story/ that notice it where no unit test can; `same` says why it changes nothing that anyone
-could notice.
+`stories` names those of tests/story/ (of another folder with its name before a "/") that notice it where no unit test can;
+`same` says why it changes nothing that anyone could notice.
 """
 
 from typing import NamedTuple

@@ -82,6 +82,15 @@ static void answer_304(struct cache_find *found, const char *url, const struct c
     let_go(found);
 }
 
+static void fill_up(unsigned count, const char *format, const char *names)
+{
+    for (unsigned i = 0; i < count; i++) {
+        char url[64];
+        snprintf(url, sizeof(url), format, i);
+        store(url, names, 0);
+    }
+}
+
 static void purge(const char *name, bool soft)
 {
     cache_purge_tag(cache, str_from(name), soft);
@@ -356,11 +365,7 @@ static void test_a_place_of_the_log_that_is_used_again(void **state)
     (void)state;
     for (unsigned stored = 5; stored > 2; stored -= 2) {
         purge_others(CACHE_LOG_ENTRIES - 1);
-        for (unsigned i = 0; i < stored; i++) {
-            char url[64];
-            snprintf(url, sizeof(url), "http://a.example/%u", i);
-            store(url, "a", 0);
-        }
+        fill_up(stored, "http://a.example/%u", "a");
         assert_int_equal(purge_and_count("a", false, 0), stored);
         assert_int_equal(cache_log_number(cache->log) % CACHE_LOG_ENTRIES, 0);
         store(URL, NULL, 0);
@@ -467,15 +472,6 @@ static void test_a_url_with_longer_keys(void **state)
 }
 
 /* ---- walks ---- */
-
-static void fill_up(unsigned count, const char *format, const char *names)
-{
-    for (unsigned i = 0; i < count; i++) {
-        char url[64];
-        snprintf(url, sizeof(url), format, i);
-        store(url, names, 0);
-    }
-}
 
 static void test_counts(void **state)
 {

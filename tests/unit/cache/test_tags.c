@@ -86,7 +86,7 @@ static void test_malformed_groups(void **state)
     static const char *const values[] = {
         "a",        "\"a\", b",      "\"a\",",      "\"a\"  \"b\"", ", \"a\"",   "\"a",
         "\"a\\\"",  "\"a\\x\"",      "(\"a\")",     "\"a\";",       "\"a\";X=1", "\"a\";x=",
-        "\"\x7f\"", "\"a\";x=\"b\\", "\"a\";x=(1)", "\"a\tb\"",     "1"};
+        "\"\x7f\"", "\"a\";x=\"b\\", "\"a\";x=(1)", "\"a\tb\"",     "1",         "\"a\", \"b"};
     (void)state;
     for (size_t i = 0; i < weir_count(values); i++)
         check("Cache-Groups", values[i], "");

@@ -18,6 +18,7 @@ one that is said to change nothing and is noticed all the same, are errors (exit
 import argparse
 import collections
 import concurrent.futures
+import contextlib
 import os
 import queue
 import shutil
@@ -32,6 +33,7 @@ from breakages import BREAKAGES
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 UNIT = "tests/unit/cache"
 TEST_S, STORY_S, BUILD_S = 20, 120, 300
+NO_END = "no end"
 
 Verdict = collections.namedtuple("Verdict", "what by")
 
@@ -46,18 +48,63 @@ def write(top, path, text):
         file.write(text)
 
 
-def run(command, top, timeout_s, **more):
-    """(exit status, output); a program that does not end has failed. Ends what it has started too."""
-    environment = os.environ | {"WEIR_SEED": "1", "TOP_BUILDDIR": top, "MAKEFLAGS": ""} | more
+class Guard:
+    """A process beside this one, which ends with it, however that is (SIGKILL too): then it ends the groups of processes
+    that are left, and removes the folder. What is started tells it so itself, before it is the program that it is to be."""
+
+    def __init__(self, folder):
+        reading, self.pipe = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.setsid()  # out of the group that a terminal's ^C is for
+            for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:  # and who looks for it by its name finds both
+                signal.signal(number, signal.SIG_IGN)
+            os.close(self.pipe)
+            self.wait_and_clear(reading, folder)
+            os._exit(0)
+        os.close(reading)
+
+    @staticmethod
+    def wait_and_clear(reading, folder):
+        groups = set()
+        with open(reading, encoding="ascii") as told:
+            for line in told:
+                (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
+        for group in groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+        for _ in range(100):
+            shutil.rmtree(folder, ignore_errors=True)
+            if not os.path.exists(folder):
+                break
+            time.sleep(0.02)  # those may have been writing to it still
+
+    def tell(self, sign, group):
+        os.write(self.pipe, f"{sign}{group}\n".encode())
+
+    def close(self):
+        os.close(self.pipe)
+        os.waitpid(self.pid, 0)
+
+
+guard = None
+
+
+def run(command, top, timeout_s):
+    """(exit status or NO_END, output). What does not end in time is ended, with what it has started."""
+    environment = os.environ | {"WEIR_SEED": "1", "TOP_BUILDDIR": top, "MAKEFLAGS": ""}
     environment.pop("WEIR_BIN", None)
     process = subprocess.Popen(command, cwd=top, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               env=environment, start_new_session=True, text=True, errors="replace")
+                               env=environment, start_new_session=True, preexec_fn=lambda: guard.tell("+", os.getpid()),
+                               text=True, errors="replace")
     try:
         output, _ = process.communicate(timeout=timeout_s)
         return process.returncode, output
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        return -1, process.communicate()[0]
+        return NO_END, process.communicate()[0]
+    finally:
+        guard.tell("-", process.pid)
 
 
 def unit_tests(file):
@@ -72,6 +119,11 @@ def build(top, targets):
     return "" if status == 0 else output
 
 
+def name_of(test, status):
+    """A mutant that did not end is told apart: on a busy machine it may have been one that only takes long."""
+    return f"{test}, which did not end" if status == NO_END else test
+
+
 def judge(top, file, breakage):
     """What becomes of one breakage, in a tree that has it already."""
     own, *others = unit_tests(file) if file.startswith("cache/") else [None]
@@ -80,19 +132,21 @@ def judge(top, file, breakage):
         if problem:
             return Verdict("error", f"does not compile:\n{problem}")
         for program in programs:
-            if run([os.path.join(top, program)], top, TEST_S)[0] != 0:
-                return Verdict("caught", os.path.basename(program))
+            status, _ = run([os.path.join(top, program)], top, TEST_S)
+            if status != 0:
+                return Verdict("caught", name_of(os.path.basename(program), status))
     if breakage.stories:
         problem = build(top, ["weir"])
         if problem:
             return Verdict("error", f"does not link:\n{problem}")
         for story in breakage.stories.split():
-            command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/story/{story}"]
+            path = f"tests/{story}" if "/" in story else f"tests/story/{story}"
+            command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", path]
             status, output = run(command, top, STORY_S)
-            if status not in (0, 1, -1):
+            if status not in (0, 1, NO_END):
                 return Verdict("error", f"no such story:\n{output}")
             if status != 0:
-                return Verdict("caught", story)
+                return Verdict("caught", name_of(story, status))
     return Verdict("survived", "")
 
 
@@ -132,9 +186,20 @@ def copy_tree(folder, number):
     return top
 
 
+@contextlib.contextmanager
+def guarded_folder():
+    global guard
+    folder = tempfile.mkdtemp(prefix="weir-mutation.")
+    guard = Guard(folder)
+    try:
+        yield folder
+    finally:
+        guard.close()
+
+
 def run_all(chosen, jobs, verbose):
     counts = collections.Counter()
-    with tempfile.TemporaryDirectory(prefix="weir-mutation.") as folder:
+    with guarded_folder() as folder:
         trees = queue.Queue()
         for number in range(jobs):
             trees.put(copy_tree(folder, number))
@@ -173,6 +238,7 @@ def main():
     if not os.path.exists(os.path.join(TOP, "Makefile")):
         sys.exit("build first: ./autogen.sh && ./configure && make")
     os.nice(5)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ends it at once; the guard does the rest
     began = time.monotonic()
     counts = run_all(chosen, options.jobs, options.verbose)
     print(f"{time.monotonic() - began:.0f} s, {counts['error']} errors in the list")

@@ -91,6 +91,34 @@ def test_a_request_body_in_the_middle_is_finished(start):
     assert weir.wait_exit() == 0
 
 
+def test_no_refresh_begins(start):
+    """What is stale is given while it may be, and is not asked for behind it any more. A QUERY is looked up when its content is
+    there: here, when Weir is stopping."""
+    control = ("Cache-Control", "max-age=60, stale-while-revalidate=100")
+    origin = start.origin(respond(200, b"old", [control]))
+    weir = start.weir(origin, clock=True)
+    fields = [("Content-Type", "text/plain")]
+    assert weir.client().fetch("QUERY", "/a", fields, b"what").body == b"old"
+    weir.advance(70)
+    gate = origin.gate()
+    origin.script = {"/b": held(gate, respond(200, b"answer"))}
+    asking, holding = weir.client(), weir.client()
+    asking.request("QUERY", "/a", fields + [("Content-Length", "4")], b"wh")
+    holding.request("GET", "/b")
+    gate.wait_reached()
+    weir.wait_stats(lambda stats: stats["requests"]["in_flight"] == 2)
+    weir.signal()
+    wait_for("the listener closed", lambda: closed(weir))
+    asking.send(b"at")
+    response = asking.read_response()
+    assert response.body == b"old" and response.cache_status()["detail"] == "stale-while-revalidate"
+    assert weir.stats()["cache"]["refreshes"] == 0
+    gate.open()
+    assert holding.read_response().body == b"answer"
+    assert weir.wait_exit() == 0
+    assert len(origin.requests) == 2
+
+
 def test_a_second_signal_stops_at_once(start):
     origin = start.origin(None)
     gate = origin.gate()

@@ -6,9 +6,10 @@ from weirtest import cacheable, held, respond
 
 
 def answering(status=200, fields=()):
+    """What is stored has a validator: made stale, it would be kept."""
     def script(request, connection):
         if request.method == "GET":
-            cacheable(b"x", 60, [("Vary", "Accept-Language")])(request, connection)
+            cacheable(b"x", 60, [("Vary", "Accept-Language"), ("ETag", '"1"')])(request, connection)
         else:
             respond(status, fields=list(fields))(request, connection)
     return script
@@ -87,7 +88,7 @@ def test_keys_with_more_than_a_url(start):
     for fields in tenants:
         for target in targets:
             weir.get(target, fields)
-    weir.client().fetch("POST", "/a?utm_z=3", body=b"x")
+    weir.client().fetch("POST", "/a?utm_z=3", [("X-Tenant", "three")], body=b"x")
     for fields in tenants:
         assert [weir.get(target, fields).cache_status().get("hit") is True for target in targets] == [False, False, True]
     weir.wait_cache(purged=4, objects=6)

@@ -99,7 +99,7 @@ def test_a_purge_of_a_url_knows_the_routes_rules(start):
     weir.wait_cache(purged=1, objects=0)
 
 
-def test_an_invalidation_knows_the_rules_of_the_route_that_gets_take(start):
+def test_invalidations_and_purges_know_the_rules_of_the_route_that_gets_take(start):
     origin = start.origin(cacheable(b"one"))
     weir = start.weir(raw={"upstreams": {"up": {"servers": [origin.url]}},
                            "routes": [{"methods": ["GET"], "upstream": "up",
@@ -108,6 +108,7 @@ def test_an_invalidation_knows_the_rules_of_the_route_that_gets_take(start):
     ask(weir, "/a")
     assert weir.client().fetch("PUT", "/a?utm_x=1", body=b"").status == 200
     assert ask(weir, "/a") == [False]
+    assert weir.purge("http://example.test/a?utm_y=1") == 1
 
 
 def test_joined_by_what_counts_only(start):

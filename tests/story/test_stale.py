@@ -125,6 +125,25 @@ def test_a_refresh_asks_with_what_is_stored_and_not_with_the_clients_condition(s
     weir.wait_cache(hits=1, stale=1, refreshes=1, refreshes_failed=0, objects=1)
 
 
+def test_what_a_refresh_stores_bears_its_tags(start):
+    origin, weir = stored(start, saying(SWR, b"two", [("Surrogate-Key", "new")]), fields=[("Surrogate-Key", "old")])
+    weir.advance(70)
+    assert weir.get("/a").body == b"one"
+    weir.wait_cache(stored=2, fills=0)
+    assert weir.purge(tag="old") == 0
+    assert weir.purge(tag="new") == 1
+
+
+def test_who_wants_nothing_stored_begins_no_refresh(start):
+    """RFC 9111 section 5.2.1.5: it may be given what is stored, but its response would not be kept."""
+    origin, weir = stored(start, saying(SWR, b"two"))
+    weir.advance(70)
+    response = weir.get("/a", [("Cache-Control", "no-store")])
+    assert response.body == b"one" and response.cache_status()["detail"] == "stale-while-revalidate"
+    weir.wait_cache(stale=1, refreshes=0, fills=0)
+    assert len(origin.requests) == 1
+
+
 def test_a_clients_condition_is_answered_from_the_stale_one(start):
     origin, weir = stored(start, saying(SWR, b"two"), fields=[TAG])
     weir.advance(70)
@@ -326,6 +345,16 @@ def test_other_statuses_are_no_error(start, status):
     weir.wait_cache(stale=0, misses=2)
 
 
+@pytest.mark.parametrize("failure, status", [(respond(503, b"error"), 503), (raw(b"", "close"), 502)], ids=["503", "closed"])
+def test_not_in_the_place_of_an_answer_to_another_method(start, failure, status):
+    """What is stored answers GET and HEAD; and who is to pass the cache by is given nothing of it."""
+    origin, weir = stored(start, failure, failure, control=SIE, fields=[TAG], route_cache={"bypass": {"cookies": ["session"]}})
+    weir.advance(70)
+    assert weir.client().fetch("POST", "/a", body=b"x").status == status
+    assert weir.get("/a", [("Cookie", "session=1")]).status == status
+    weir.wait_cache(stale=0, objects=1)
+
+
 @pytest.mark.parametrize("failure, detail", [
     (raw(b"", "close"), "origin-closed"), (raw(b"rubbish\r\n\r\n", "close"), "origin-malformed"),
     (raw(b"HTTP/1.1 200 OK\r\nContent-Le", "close"), "origin-cut")], ids=str)
@@ -380,6 +409,14 @@ def test_504_where_the_origin_has_to_be_asked_and_is_gone(start, forbids):
         response = weir.get("/a", fields)
         assert response.status == 504 and response.cache_status()["detail"] == "connect-failed"
     weir.wait_cache(stale=0, local=3)
+
+
+def test_no_504_where_the_origin_can_be_asked(start):
+    origin, weir = stored(start, raw(b"", "close"), control=f"{SIE}, must-revalidate", fields=[TAG])
+    weir.advance(70)
+    response = weir.get("/a")
+    assert response.status == 502 and response.cache_status()["detail"] == "origin-closed"
+    weir.wait_cache(stale=0, local=1)
 
 
 def test_the_origin_takes_too_long(start):

@@ -145,7 +145,7 @@ def test_groups_named_by_a_response(start):
         assert "hit" not in weir.get(target).cache_status()
     assert client.fetch("DELETE", "/fail").status == 500
     assert "hit" not in weir.get("/a/1").cache_status()
-    weir.wait_cache(purged=3)
+    weir.wait_cache(purged=3, purges_logged=4)
 
 
 @pytest.mark.parametrize("value", ["a", '"a', '"a",', '"a" "b"', "(\"a\")"])

@@ -82,6 +82,15 @@ static void answer_304(struct cache_find *found, const char *url, const struct c
     let_go(found);
 }
 
+static void fill_up(unsigned count, const char *format, const char *names)
+{
+    for (unsigned i = 0; i < count; i++) {
+        char url[64];
+        snprintf(url, sizeof(url), format, i);
+        store(url, names, 0);
+    }
+}
+
 static void purge(const char *name, bool soft)
 {
     cache_purge_tag(cache, str_from(name), soft);
@@ -136,6 +145,11 @@ static void test_a_tag_works_at_once(void **state)
     /* What is stored after it is not reached. */
     store(URL, "b", 0);
     assert_true(is_hit(cache, URL, 0));
+    /* What is gone by its tag is not purged by its URL, too. */
+    struct cache_key key = key_of(cache, URL);
+    purge("b", false);
+    assert_int_equal(cache_purge(cache, &key), 0);
+    assert_int_equal(stats_of(cache).purged, 2);
 }
 
 static void test_softly(void **state)
@@ -302,6 +316,7 @@ static void test_groups_of_one_origin(void **state)
     assert_true(is_hit(cache, urls[0], 0));
     cache_purge_groups(cache, STR("http://a.example/y"), (struct fields){&invalidation, 1});
     assert_false(is_hit(cache, urls[0], 0));
+    assert_int_equal(stats_of(cache).objects, weir_count(urls) - 1); /* removed, not made stale */
     for (size_t i = 1; i < weir_count(urls); i++)
         assert_true(is_hit(cache, urls[i], 0));
     purge("g", false); /* by name: wherever it is */
@@ -313,6 +328,8 @@ static void test_any_group(void **state)
 {
     char value[2048] = "\"g\"";
     (void)state;
+    cache_purge_group(cache, STR("http://a.example"), STR("other"));
+    assert_int_equal(cache_log_number(cache->log), 1); /* nothing has too many groups: no second */
     for (unsigned i = 0; i < CACHE_TAGS_MOST / 2; i++)
         sprintf(value + strlen(value), ", \"g%u\"", i);
     struct field groups = field_of("Cache-Groups", value);
@@ -344,6 +361,87 @@ static void test_an_object_behind_the_log(void **state)
     for (unsigned i = 0; i < CACHE_LOG_ENTRIES - 2; i++)
         purge("b", false);
     assert_false(is_hit(cache, URL, 0)); /* the oldest entry that is left is looked at */
+}
+
+/* Of the entries behind it, the one that asks for most counts, whichever came first. */
+static void test_hard_and_soft_at_once(void **state)
+{
+    (void)state;
+    for (unsigned soft_first = 0; soft_first < 2; soft_first++) {
+        store(URL, "a b", 0);
+        purge("a", soft_first == 1);
+        purge("b", soft_first == 0);
+        assert_false(is_hit(cache, URL, 1000));
+        assert_int_equal(stats_of(cache).objects, 0);
+    }
+    assert_int_equal(stats_of(cache).purged, 2);
+}
+
+static void purge_others(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        purge("other", false);
+}
+
+/* What an entry has reached is counted anew when another takes its place, and is not told to who
+   has asked for something else. */
+static void test_a_place_of_the_log_that_is_used_again(void **state)
+{
+    (void)state;
+    for (unsigned stored = 5; stored > 2; stored -= 2) {
+        purge_others(CACHE_LOG_ENTRIES - 1);
+        fill_up(stored, "http://a.example/%u", "a");
+        assert_int_equal(purge_and_count("a", false, 0), stored);
+        assert_int_equal(cache_log_number(cache->log) % CACHE_LOG_ENTRIES, 0);
+        store(URL, NULL, 0);
+        assert_int_equal(run_job((struct cache_purge_job){.what = CACHE_PURGE_ALL}, 0), 1);
+    }
+}
+
+/* Only what is stored is counted. */
+static void test_fills_are_not_counted(void **state)
+{
+    (void)state;
+    struct cache_fill *fill = lead(URL, 0);
+    uint64_t logged = cache_purge_tag(cache, STR("a"), false);
+    tag_head(fill, URL, "a", 0, 0);
+    end(&fill, 0);
+    assert_int_equal(stats_of(cache).objects, 0);
+    assert_int_equal(
+        run_job((struct cache_purge_job){.what = CACHE_PURGE_LOGGED, .logged = logged}, 0), 0);
+}
+
+/* Joined now and then, it is compared with all of many purges, a part at a time. */
+static void test_a_long_fill_and_many_purges(void **state)
+{
+    struct cache_find found;
+    (void)state;
+    struct cache_fill *fill = lead(URL, 0);
+    tag_head(fill, URL, "a", 0, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        purge_others(CACHE_LOG_ENTRIES / 2);
+        assert_int_equal(ask(cache, (struct ask){.url = URL}, &found), CACHE_JOIN);
+        let_go(&found);
+    }
+    end(&fill, 0);
+    assert_true(is_hit(cache, URL, 0));
+}
+
+/* ---- when a walk begins for the log ---- */
+
+static void test_when_a_walk_begins(void **state)
+{
+    (void)state;
+    walk(1000000);
+    assert_int_equal(stats_of(cache).purge_walks, 0); /* nothing was purged */
+    purge_others(CACHE_LOG_ENTRIES / 4 - 1);
+    walk(9999);
+    assert_int_equal(stats_of(cache).purge_walks, 0);
+    purge_others(1);
+    walk(9999);
+    assert_int_equal(stats_of(cache).purge_walks, 1);
+    walk(1000000);
+    assert_int_equal(stats_of(cache).purge_walks, 1);
 }
 
 /* A walk begins for the log alone, so that nothing falls behind it. */
@@ -390,21 +488,15 @@ static void test_a_url_with_longer_keys(void **state)
                  is_hit(cache, URL "\ntwo", 1000));
     assert_true(is_hit(cache, URL "y\ntwo", 1000));
     assert_int_equal(stats_of(cache).objects, 4);
+    assert_int_equal(cache_purge_url(cache, STR(URL "y"), false, 1000, &logged), 0);
+    assert_false(is_hit(cache, URL "y\ntwo", 1000));
+    assert_int_equal(stats_of(cache).objects, 3);
     tag_head(flying, URL "\nlong", "", 0, 1000);
     end(&flying, 1000);
     assert_false(is_hit(cache, URL "\nlong", 1000));
 }
 
 /* ---- walks ---- */
-
-static void fill_up(unsigned count, const char *format, const char *names)
-{
-    for (unsigned i = 0; i < count; i++) {
-        char url[64];
-        snprintf(url, sizeof(url), format, i);
-        store(url, names, 0);
-    }
-}
 
 static void test_counts(void **state)
 {
@@ -522,6 +614,144 @@ static void test_several_jobs_share_a_walk(void **state)
     assert_int_equal(stats_of(cache).purge_walks, walks + 3);
     assert_int_equal(one_more.purged, 100);
     assert_int_equal(jobs[0].purged, 0);
+}
+
+static void test_purges_during_a_walk(void **state)
+{
+    (void)state;
+    fill_up(1000, "http://a.example/%u", "a");
+    purge_others(1);
+    assert_true(cache_purge_go_on(cache, 1, 10000));
+    uint64_t logged = cache_purge_tag(cache, STR("a"), false);
+    walk(10000);
+    /* What it had passed by then, the next one comes to. */
+    assert_int_equal(stats_of(cache).purge_walks, 1);
+    walk(20000);
+    assert_int_equal(stats_of(cache).purge_walks, 2);
+    assert_int_equal(stats_of(cache).objects, 0);
+    assert_int_equal(
+        run_job((struct cache_purge_job){.what = CACHE_PURGE_LOGGED, .logged = logged}, 20000),
+        1000);
+}
+
+/* Each counts what it has reached; what one has removed is there for no other. */
+static void test_jobs_of_one_walk_that_overlap(void **state)
+{
+    struct cache_purge_job jobs[] = {
+        {.what = CACHE_PURGE_PREFIX, .prefix = STR("http://a."), .soft = true, .on_done = on_done},
+        {.what = CACHE_PURGE_ALL, .on_done = on_done},
+        {.what = CACHE_PURGE_PREFIX, .prefix = STR("http://a."), .on_done = on_done}};
+    (void)state;
+    fill_up(5, "http://a.example/%u", NULL);
+    fill_up(5, "http://b.example/%u", NULL);
+    for (size_t i = 0; i < weir_count(jobs); i++)
+        assert_true(cache_purge_begin(cache, &jobs[i]));
+    walk(0);
+    assert_int_equal(stats_of(cache).purge_walks, 1);
+    assert_int_equal(jobs[0].purged, 5);
+    assert_int_equal(jobs[1].purged, 10);
+    assert_int_equal(jobs[2].purged, 0);
+    assert_int_equal(stats_of(cache).objects, 0);
+}
+
+/* Short steps, for the workers' sake, and not too many turns, for that of who waits for its end. */
+static void test_how_many_turns(void **state)
+{
+    struct cache_purge_job job = {.what = CACHE_PURGE_ALL, .on_done = on_done};
+    unsigned turns = 1;
+    (void)state;
+    fill_up(5000, "http://a.example/%u", NULL);
+    assert_true(cache_purge_begin(cache, &job));
+    for (; cache_purge_go_on(cache, 1, 0); turns++)
+        continue;
+    assert_in_range(turns, 100, 180);
+    fill_up(100, "http://a.example/%u", NULL);
+    job.purged = 0;
+    assert_true(cache_purge_begin(cache, &job));
+    assert_false(cache_purge_go_on(cache, 100000, 0)); /* as many steps as it is given */
+    assert_int_equal(job.purged, 100);
+}
+
+/* What was asked for once the walk had entered its shard is none of its business. */
+static void test_fills_that_begin_during_a_walk(void **state)
+{
+    struct cache_purge_job job = {.what = CACHE_PURGE_ALL, .on_done = on_done};
+    struct cache_fill *fills[64];
+    (void)state;
+    fill_up(1000, "http://a.example/%u", NULL);
+    assert_true(cache_purge_begin(cache, &job));
+    assert_true(cache_purge_go_on(cache, 1, 0));
+    for (unsigned i = 0; i < weir_count(fills); i++) {
+        char url[64];
+        snprintf(url, sizeof(url), "http://b.example/%u", i);
+        fills[i] = lead(url, 0);
+    }
+    walk(0);
+    for (unsigned i = 0; i < weir_count(fills); i++) {
+        tag_head(fills[i], "", NULL, 0, 0);
+        end(&fills[i], 0);
+    }
+    assert_in_range(stats_of(cache).objects, 1, weir_count(fills) - 1);
+}
+
+/* Of what cannot be found, a job that may concern it makes an end, and one by a tag sees its tags. */
+static void test_a_fill_that_no_walk_finds(void **state)
+{
+    static const enum cache_purge_what jobs[] = {CACHE_PURGE_LOGGED, CACHE_PURGE_PREFIX,
+                                                 CACHE_PURGE_ALL};
+    struct cache_key key = key_of(cache, URL);
+    (void)state;
+    for (size_t i = 0; i < weir_count(jobs); i++) {
+        struct cache_fill *fill = cache_fill_apart(cache, &key);
+        tag_head(fill, URL, NULL, 0, 0);
+        run_job((struct cache_purge_job){.what = jobs[i],
+                                         .prefix = STR("http://"),
+                                         .logged = cache_purge_tag(cache, STR("other"), false)},
+                0);
+        end(&fill, 0);
+        assert_int_equal(is_hit(cache, URL, 0), jobs[i] == CACHE_PURGE_LOGGED);
+        cache_purge(cache, &key);
+    }
+}
+
+/* What nobody reads is read on to be stored, and no further. */
+static void test_a_purged_fill_is_not_worth_going_on(void **state)
+{
+    struct cache_key key = key_of(cache, URL);
+    (void)state;
+    struct cache_fill *fill = lead(URL, 0);
+    tag_head(fill, URL, NULL, 0, 0);
+    assert_int_equal(give_body(fill, 0, 0, 2), 2);
+    assert_true(cache_fill_worth_going_on(fill));
+    cache_purge(cache, &key);
+    assert_false(cache_fill_worth_going_on(fill));
+    cache_fill_end_writer(&fill);
+}
+
+/* A purge of a URL is for the fills of that URL, and one of all for all. */
+static void test_many_fills_under_way(void **state)
+{
+    static struct cache_fill *fills[1000];
+    (void)state;
+    for (unsigned all = 0; all < 2; all++) {
+        for (unsigned i = 0; i < weir_count(fills); i++) {
+            char url[64];
+            snprintf(url, sizeof(url), "http://a.example/%u", i);
+            fills[i] = lead(url, 0);
+        }
+        struct cache_key key = key_of(cache, "http://a.example/7");
+        if (all)
+            run_job((struct cache_purge_job){.what = CACHE_PURGE_ALL}, 0);
+        else
+            assert_int_equal(cache_purge(cache, &key), 0);
+        for (unsigned i = 0; i < weir_count(fills); i++) {
+            tag_head(fills[i], "", NULL, 0, 0);
+            end(&fills[i], 0);
+        }
+        assert_int_equal(stats_of(cache).objects, all ? 0 : weir_count(fills) - 1);
+        assert_false(is_hit(cache, "http://a.example/7", 0));
+        run_job((struct cache_purge_job){.what = CACHE_PURGE_ALL}, 0);
+    }
 }
 
 /* ---- memory ---- */
@@ -704,6 +934,11 @@ int main(void)
         TEST(test_groups_of_one_origin),
         TEST(test_any_group),
         TEST(test_an_object_behind_the_log),
+        TEST(test_hard_and_soft_at_once),
+        TEST(test_a_place_of_the_log_that_is_used_again),
+        TEST(test_fills_are_not_counted),
+        TEST(test_a_long_fill_and_many_purges),
+        TEST(test_when_a_walk_begins),
         TEST(test_many_purges_that_reach_nothing),
         TEST(test_a_url_with_longer_keys),
         TEST(test_counts),
@@ -711,6 +946,13 @@ int main(void)
         TEST(test_fills_under_way),
         TEST(test_a_table_that_grows_meanwhile),
         TEST(test_several_jobs_share_a_walk),
+        TEST(test_purges_during_a_walk),
+        TEST(test_jobs_of_one_walk_that_overlap),
+        TEST(test_how_many_turns),
+        TEST(test_fills_that_begin_during_a_walk),
+        TEST(test_a_fill_that_no_walk_finds),
+        TEST(test_a_purged_fill_is_not_worth_going_on),
+        TEST(test_many_fills_under_way),
         TEST(test_bodies_of_every_form),
         TEST(test_under_load),
         TEST(test_a_purge_beside_the_end),

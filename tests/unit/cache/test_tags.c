@@ -86,7 +86,7 @@ static void test_malformed_groups(void **state)
     static const char *const values[] = {
         "a",        "\"a\", b",      "\"a\",",      "\"a\"  \"b\"", ", \"a\"",   "\"a",
         "\"a\\\"",  "\"a\\x\"",      "(\"a\")",     "\"a\";",       "\"a\";X=1", "\"a\";x=",
-        "\"\x7f\"", "\"a\";x=\"b\\", "\"a\";x=(1)", "\"a\tb\"",     "1"};
+        "\"\x7f\"", "\"a\";x=\"b\\", "\"a\";x=(1)", "\"a\tb\"",     "1",         "\"a\", \"b"};
     (void)state;
     for (size_t i = 0; i < weir_count(values); i++)
         check("Cache-Groups", values[i], "");
@@ -174,6 +174,11 @@ static void test_too_many(void **state)
     cache_tags_free(cache, tags);
     f = field_of("Cache-Groups", numbered(CACHE_TAGS_MOST / 2 + 1, "\"g%u\","));
     tags = read_tags(KEY, &f, 1);
+    assert_true(tags->every);
+    assert_true(has(tags, cache_tag_of_any_group(cache, STR(ORIGIN))));
+    cache_tags_free(cache, tags);
+    struct field lines[] = {f, field_of("Surrogate-Key", "a")}; /* and others after the groups */
+    tags = read_tags(KEY, lines, 2);
     assert_true(tags->every);
     assert_true(has(tags, cache_tag_of_any_group(cache, STR(ORIGIN))));
     cache_tags_free(cache, tags);

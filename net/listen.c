@@ -180,8 +180,10 @@ void net_listener_close(struct net_listener *listener)
     wheel_cancel(&listener->loop->wheel, &listener->resume);
     event_del(&listener->event);
     listener->paused = true; /* out of descriptors now means the end, not a pause */
-    while (listener->may_accept(listener) && accept_one(listener))
-        ;
+    /* Those who wait now, and not for as long as others come. */
+    for (unsigned i = 0; i < BACKLOG && listener->may_accept(listener); i++)
+        if (!accept_one(listener))
+            break;
     wheel_cancel(&listener->loop->wheel, &listener->resume);
     close(listener->fd);
     listener->fd = -1;

@@ -59,6 +59,7 @@ static struct idle_item *take_idle(struct freelist *list)
 {
     struct idle_item *item = list->head;
     list->head = item->next;
+    __builtin_prefetch(list->head, 1); /* when it is wanted it may have been long unused */
     list->idle--;
     unpoison_region(item->rest, rest_bytes(list));
     check_pattern(item, rest_bytes(list));

@@ -170,6 +170,9 @@ static struct cache_fill *find_fill_locked(struct cache_shard *shard,
                                            const struct cache_query *query, bool *too_many)
 {
     const struct cache_key *key = &query->key;
+    *too_many = false;
+    if (shard->findable == 0)
+        return NULL; /* the lists lie in other lines of memory */
     const struct list_link *fills = cache_index_fills(shard, key);
     struct cache_fill *open = NULL;
     unsigned others = 0;
@@ -219,8 +222,10 @@ static bool look_locked(struct cache_shard *shard, const struct cache_query *que
     }
     if (fill != NULL || too_many)
         return true;
-    if (*spare == NULL)
+    if (*spare == NULL) {
+        cache_hit_for_miss_prefetch(shard, &query->key);
         return false;
+    }
     found->fill = weir_take(spare);
     found->hit_for_miss =
         cache_hit_for_miss_find_locked(shard, &query->key, request->authorization, query->now_ms);

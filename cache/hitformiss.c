@@ -79,6 +79,11 @@ static bool is_remembered(const struct cache_shard *shard, uint32_t print, int64
     return found != NULL && found->until_ds > now_ms / MS_PER_TENTH;
 }
 
+void cache_hit_for_miss_prefetch(const struct cache_shard *shard, const struct cache_key *key)
+{
+    __builtin_prefetch(shard->uncacheable[fingerprint(key, false) % CACHE_UNCACHEABLE_SETS], 1);
+}
+
 bool cache_hit_for_miss_find_locked(const struct cache_shard *shard, const struct cache_key *key,
                                     bool authorized, int64_t now_ms)
 {

@@ -37,6 +37,7 @@ void cache_shard_destroy(struct cache *cache, struct cache_shard *shard)
     cache_index_release(gone);
     for (unsigned i = 0; i < CACHE_FILL_LISTS; i++)
         weir_assert(list_empty(&shard->fills[i]));
+    weir_assert(shard->findable == 0);
     weir_assert(shard->objects == 0 && atomic_load(&shard->bytes) == 0);
     cache_budget_free(cache, shard->buckets);
     cache_budget_free(cache, shard->ghost);
@@ -214,6 +215,7 @@ void cache_index_add_fill_locked(struct cache_shard *shard, struct cache_fill *f
 {
     weir_assert(!fill->findable);
     fill->findable = true;
+    shard->findable++;
     list_push_front(cache_index_fills(shard, &fill->key), &fill->link);
 }
 
@@ -223,4 +225,5 @@ void cache_index_remove_fill_locked(struct cache_fill *fill)
         return;
     list_remove(&fill->link);
     fill->findable = false;
+    cache_shard_of(fill->cache, &fill->key)->findable--;
 }

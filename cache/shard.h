@@ -50,7 +50,10 @@ struct cache_shard {
     uint64_t body_bytes;          /* of what is in both queues: their bodies' share, */
     uint64_t shared_bytes;        /* and what of that is counted twice: bodies of several objects */
     int64_t uncacheable_until_ms; /* of none longer than that */
-    struct cache_uncacheable uncacheable[CACHE_UNCACHEABLE_SETS][CACHE_UNCACHEABLE_WAYS];
+    uint32_t findable;            /* fills in the lists below: mostly none */
+    /* a set is one line of the processor's cache */
+    alignas(64) struct cache_uncacheable
+        uncacheable[CACHE_UNCACHEABLE_SETS][CACHE_UNCACHEABLE_WAYS];
     struct cache_uncacheable resting[CACHE_RESTING]; /* keys whose refresh has failed just now */
     /* findable ones, borrowed: each leaves before its writer's reference does */
     struct list_link fills[CACHE_FILL_LISTS]; /* of cache_fill.link */
@@ -186,6 +189,8 @@ void cache_hit_for_miss_clear_locked(struct cache_shard *shard, const struct cac
 /* For a request with Authorization, or for one without. */
 bool cache_hit_for_miss_find_locked(const struct cache_shard *shard, const struct cache_key *key,
                                     bool authorized, int64_t now_ms);
+/* It will be looked for soon, and is mostly no longer in the processor's cache. */
+void cache_hit_for_miss_prefetch(const struct cache_shard *shard, const struct cache_key *key);
 unsigned cache_hit_for_miss_count_locked(const struct cache_shard *shard, int64_t now_ms);
 
 /* A key whose refresh has failed: no other before that time. What the table forgets costs one more

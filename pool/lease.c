@@ -303,7 +303,10 @@ static void take_slot_locked(struct pool_lease *lease, struct after *after)
 }
 
 /* The last guard, outside the lock. When it fails the connection is closed, and still to be
- * counted. */
+ * counted. The peek is the one system call that a miss makes beyond what moves its bytes, and is
+ * made for requests that can be sent again too: a connection that the server has closed would only
+ * cost them a retry, but bytes that lie there unasked would be taken for their response (RFC 9112
+ * §9.2), and the loop hears of those in its next turn only. */
 static bool is_open(struct pool_lease *lease, int64_t now_ms, enum pool_close *why)
 {
     if (*why == POOL_USABLE)

@@ -159,6 +159,9 @@ void *worker_main(void *arg)
     weir_check_magic(worker, WORKER_MAGIC);
     snprintf(name, sizeof(name), "weir-%u", worker->index);
     pthread_setname_np(pthread_self(), name);
+    /* Nobody cancels it; glibc, told so, does not mark each recv and send as a place to do it. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
     mailbox_adopt(&worker->loop.mailbox);
     open_listeners(worker);
     atomic_fetch_add(&worker->weir->workers_running, 1);

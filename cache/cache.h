@@ -407,9 +407,10 @@ struct cache_fill_head {
 /* Publishes the head; once. False when memory is out: abort then. */
 bool cache_fill_set_head(struct cache_fill *fill, const struct cache_fill_head *head);
 /* The origin answered 304: readers are given this object instead (reference taken), and the fill
- * has ended. The last two as in cache_fill_head. */
-void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object, int64_t now_ms,
-                           int64_t hit_for_miss_ms);
+ * has ended. `reason`: why it is no longer stored, or POLICY_STORE; the last two as in
+ * cache_fill_head. */
+void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object,
+                           enum policy_reason reason, int64_t now_ms, int64_t hit_for_miss_ms);
 
 /* Room for at most `want` more bytes of body, in place; *room 0 when the window of a pass is full
  * (on_readers follows). NULL when memory is out: abort then. Of a stored fill that outgrows

@@ -472,8 +472,8 @@ bool cache_fill_set_head(struct cache_fill *fill, const struct cache_fill_head *
     return true;
 }
 
-void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object, int64_t now_ms,
-                           int64_t hit_for_miss_ms)
+void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object,
+                           enum policy_reason reason, int64_t now_ms, int64_t hit_for_miss_ms)
 {
     weir_check_magic(fill, FILL_MAGIC);
     weir_assert(fill->phase == CACHE_FILL_AWAITS_HEAD);
@@ -481,6 +481,7 @@ void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object,
     hide(fill, POLICY_STORE, is_shareable(&meta) ? 0 : hit_for_miss_until(now_ms, hit_for_miss_ms));
     pthread_mutex_lock(&fill->lock);
     fill->object = cache_object_ref(object);
+    fill->head.reason = reason;
     fill->phase = CACHE_FILL_REPLACED;
     tell_and_unlock(fill);
 }

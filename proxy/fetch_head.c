@@ -92,17 +92,21 @@ enum update {
     UPDATE_COPY    /* a second one, for what this request selects */
 };
 
+struct updated {
+    struct cache_object *object; /* owned; NULL: nothing was updated */
+    enum policy_reason reason;   /* why it is no longer stored, or POLICY_STORE */
+};
+
 /* By the fields of a 304, or of the 200 that a HEAD was given (RFC 9111 §3.2). lifetime_s: as in
- * cache_renewal. *object: the updated response, when FRESHENED. */
+ * cache_renewal. *out: when FRESHENED. */
 static enum freshen update(struct fetch *fetch, struct cache_object *stored, enum update how,
-                           const uint32_t *lifetime_s, struct cache_object **object)
+                           const uint32_t *lifetime_s, struct updated *out)
 {
     struct cache *cache = fetch->worker->cache;
     struct cache_meta old = cache_object_meta(stored), meta;
     struct appender block = fetch_scratch(fetch), vary;
     struct cache_renewal renewal = {.key = &fetch->key, .meta = &meta, .lifetime_s = lifetime_s};
     struct http1_head read = {0};
-    enum policy_reason reason;
     struct str selected;
 
     if (policy_lacks_lifetime(&old, http1_fields(&fetch->head)) ||
@@ -111,13 +115,13 @@ static enum freshen update(struct fetch *fetch, struct cache_object *stored, enu
     renewal.block = str_of(block.ptr, block.len);
     if (!read_block(fetch, &block, &read))
         return FRESHEN_OTHER;
-    reason = judge(fetch,
-                   (struct policy_exchange){.method = METHOD_GET,
-                                            .status = old.status,
-                                            .fields = http1_fields(&read),
-                                            .stored = &old,
-                                            .wall_now_s = worker_wall_s()},
-                   &meta);
+    out->reason = judge(fetch,
+                        (struct policy_exchange){.method = METHOD_GET,
+                                                 .status = old.status,
+                                                 .fields = http1_fields(&read),
+                                                 .stored = &old,
+                                                 .wall_now_s = worker_wall_s()},
+                        &meta);
     meta.status = old.status;
     meta.flags |= old.flags & CACHE_HAS_VARY;
     vary = appender_on(block.ptr + block.len, block.cap - block.len);
@@ -127,12 +131,12 @@ static enum freshen update(struct fetch *fetch, struct cache_object *stored, enu
     renewal.vary = how == UPDATE_COPY ? &selected : NULL;
     renewal.fill = fetch->findable ? fetch->fill : NULL;
     renewal.answer = http1_fields(&fetch->head);
-    *object = cache_renew(cache, stored, &renewal);
-    if (!*object)
+    out->object = cache_renew(cache, stored, &renewal);
+    if (!out->object)
         return FRESHEN_NO_MEMORY;
-    if (reason != POLICY_STORE)
+    if (out->reason != POLICY_STORE)
         /* It may be given to who asked, and no longer be kept. */
-        cache_drop(cache, &fetch->key, *object);
+        cache_drop(cache, &fetch->key, out->object);
     return FRESHENED;
 }
 
@@ -171,7 +175,8 @@ static void take_head_answer(struct fetch *fetch)
 
     date_answer(fetch);
     for (unsigned i = 0; i < fetch->variants_count; i++) {
-        struct cache_object *stored = fetch->variants[i], *updated = NULL;
+        struct cache_object *stored = fetch->variants[i];
+        struct updated updated = {0};
         struct cache_meta meta = cache_object_meta(stored);
         enum policy_told told = policy_told_by_head(
             cache_object_block(stored), cache_object_length(stored), http1_fields(head), length);
@@ -183,7 +188,7 @@ static void take_head_answer(struct fetch *fetch)
         if (told == POLICY_TOLD_OTHER || meta.status != 200 ||
             update(fetch, stored, UPDATE_STORED, &fetch->variants_s[i], &updated) != FRESHENED)
             make_stale(fetch, stored);
-        cache_object_release(&updated);
+        cache_object_release(&updated.object);
     }
 }
 
@@ -284,13 +289,13 @@ static void freshen_others(struct fetch *fetch, const struct cache_object *chose
                                     fetch->worker->loop.now_ms, found, VARIANTS_MOST);
 
     for (unsigned i = 0; i < count; i++) {
-        struct cache_object *updated = NULL;
+        struct updated updated = {0};
 
         if (found[i] != chosen && is_for_who_asked(fetch, found[i]) &&
             cache_object_meta(found[i]).born_ms <= fetch->requested_ms &&
             policy_names_stored(cache_object_block(found[i]), http1_fields(&fetch->head), true))
             update(fetch, found[i], UPDATE_STORED, NULL, &updated);
-        cache_object_release(&updated);
+        cache_object_release(&updated.object);
         cache_object_release(&found[i]);
     }
 }
@@ -298,7 +303,7 @@ static void freshen_others(struct fetch *fetch, const struct cache_object *chose
 enum freshen fetch_take_not_modified(struct fetch *fetch)
 {
     struct cache_object *chosen = fetch->stored ? fetch->stored : choose_variant(fetch);
-    struct cache_object *object = NULL, *updated = NULL;
+    struct updated given = {0}, chosen_updated = {0};
     enum freshen result = FRESHEN_OTHER;
 
     if (!chosen)
@@ -307,15 +312,16 @@ enum freshen fetch_take_not_modified(struct fetch *fetch)
     if (cache_object_meta(chosen).flags & CACHE_HAS_VARY)
         freshen_others(fetch, chosen);
     if (!fetch->stored)
-        result = update(fetch, chosen, UPDATE_COPY, NULL, &object);
+        result = update(fetch, chosen, UPDATE_COPY, NULL, &given);
     if (fetch->stored || result == FRESHENED)
-        result = update(fetch, chosen, UPDATE_STORED, NULL, fetch->stored ? &object : &updated);
-    cache_object_release(&updated);
-    if (!object)
+        result =
+            update(fetch, chosen, UPDATE_STORED, NULL, fetch->stored ? &given : &chosen_updated);
+    cache_object_release(&chosen_updated.object);
+    if (!given.object)
         return result;
-    cache_fill_use_object(fetch->fill, object, fetch->worker->loop.now_ms,
+    cache_fill_use_object(fetch->fill, given.object, given.reason, fetch->worker->loop.now_ms,
                           fetch->route->cache.hit_for_miss_ms);
-    cache_object_release(&object);
+    cache_object_release(&given.object);
     fetch->head.body = HTTP1_BODY_NONE;
     fetch->freshened = true;
     return FRESHENED;

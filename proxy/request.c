@@ -537,7 +537,9 @@ static enum request_state take_replacement(struct request *request, const struct
         request->outcome = OUTCOME_REVALIDATED;
         request->forward_status = 304;
     }
-    request->stored = true;
+    request->stored = view->reason == POLICY_STORE;
+    if (!request->stored)
+        request->detail = policy_reason_text(view->reason);
     request->object = cache_object_ref(view->object);
     leave_source(request);
     return REQUEST_DELIVER;

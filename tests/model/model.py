@@ -582,8 +582,8 @@ class Cache:
         reply, about = self.ask_about(request, ask, None if asks_alone else one, [] if asks_alone else others)
         if about:
             self.counters["revalidated"] += 1
-            about = self.take_not_modified(request, about, reply, copy=not one)
-            status |= {"fwd-status": 304, "stored": True} | self.detail("", about)
+            about, reason = self.take_not_modified(request, about, reply, copy=not one)
+            status |= {"fwd-status": 304} | ({"detail": reason} if reason else {"stored": True} | self.detail("", about))
             return self.from_stored(about, request, status,
                                     self.age(about) if reply.all("age") else None)
         reason, new = self.judge_and_store(request, reply, None if asks_alone else one) if reply else (None, None)
@@ -692,18 +692,18 @@ class Cache:
         return not {name.lower() for name in members(reply.all("vary"))} <= {name.lower() for name in members(one.all("vary"))}
 
     def take_not_modified(self, request, one, reply, copy=False):
-        """§4.3.4; `copy`: it was not selected, and is stored once more for what this request selects."""
+        """§4.3.4: (the answer, why it is no longer stored, or ""); `copy`: it was not selected, and is stored once more for what
+        this request selects."""
         if copy:
             second = dataclasses.replace(one)
             second.vary = self.selecting(request, self.varying(one))
             if one in self.stored:
                 self.stored.append(second)
                 self.counters["stored"] += 1
-            self.update(request, second, reply)
+            reason = self.update(request, second, reply)
             self.update(request, one, reply)
-            return second
-        self.update(request, one, reply)
-        return one
+            return second, reason
+        return one, self.update(request, one, reply)
 
     def update_others(self, request, one, reply):
         """§4.3.4: all with the 304's strong validator."""
@@ -715,7 +715,7 @@ class Cache:
                 self.update(request, other, reply)
 
     def update(self, request, one, reply):
-        """§3.2; then it is judged anew."""
+        """§3.2; then it is judged anew: why it is no longer stored, or ""."""
         if self.options["not_modified_updates"]:
             # A field to Weir alone that decides nothing counts as absent, and then the stored one's word stands.
             void = [name for name, parse in TARGETED if name in FOR_WEIR and not parse(reply.all(name))]
@@ -739,6 +739,7 @@ class Cache:
             self.stored.remove(one)
             if reason == "":
                 self.put_in_order(one)
+        return reason
 
     def take_head(self, request, reply):
         """§4.3.5: of the stored responses that could have been chosen."""

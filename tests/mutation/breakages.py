@@ -1154,11 +1154,11 @@ BREAKAGES = {
             same="the updated head has its Vary still, by which policy_judge() has set the flag"),
         Break("    meta.status = old.status;\n", "    ;\n", same="policy_judge() was given that status, and has set it"),
         Break(
-            "        return FRESHEN_NO_MEMORY;\n    if (reason != POLICY_STORE)",
-            "        return FRESHEN_NO_MEMORY;\n    if (reason == POLICY_STORE)",
+            "        return FRESHEN_NO_MEMORY;\n    if (out->reason != POLICY_STORE)",
+            "        return FRESHEN_NO_MEMORY;\n    if (out->reason == POLICY_STORE)",
             stories="test_validation.py"),
         Break(
-            "        cache_drop(cache, &fetch->key, *object);",
+            "        cache_drop(cache, &fetch->key, out->object);",
             "        ;",
             stories="test_validation.py"),
         Break(

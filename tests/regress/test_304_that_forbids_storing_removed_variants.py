@@ -17,7 +17,8 @@ def test_one_is_dropped(start):
     client = weir.client()
     for fields in (ONE, TWO):
         client.get("/a", fields)
-    assert client.get("/a", ONE + [("Cache-Control", "no-cache")]).body == b"one"
+    asked = client.get("/a", ONE + [("Cache-Control", "no-cache")])
+    assert asked.body == b"one" and asked.cache_status() == {"fwd": "request", "fwd-status": 304, "detail": "no-store"}
     assert "hit" in client.get("/a", TWO).cache_status()
     fresh = client.get("/a", ONE)
     assert fresh.body == b"new" and fresh.cache_status()["fwd"] == "vary-miss"
@@ -33,7 +34,8 @@ def test_one_that_selects_another(start):
     client = weir.client()
     for fields in (ONE, TWO):
         client.get("/a", fields)
-    assert client.get("/a", [("X-A", "3")]).body == b"one"
+    asked = client.get("/a", [("X-A", "3")])
+    assert asked.body == b"one" and asked.cache_status() == {"fwd": "vary-miss", "fwd-status": 304, "detail": "no-store"}
     assert "hit" in client.get("/a", TWO).cache_status()
     assert client.get("/a", [("X-A", "3")]).body == b"three"
     assert client.get("/a", ONE).body == b"new"

@@ -179,7 +179,7 @@ static void freshen(struct cache *cache, bool purge_first, uint64_t length)
     struct cache_object *fresh =
         cache_freshen(cache, &key, found.object, &meta, STR("A: new\r\n"), 5000);
     assert_non_null(fresh);
-    cache_fill_use_object(found.fill, fresh, 0, 0);
+    cache_fill_use_object(found.fill, fresh, POLICY_STORE, 0, 0);
     cache_fill_end_writer(&found.fill);
     cache_object_release(&found.object);
     assert_true(str_equal(cache_object_block(fresh), STR("A: new\r\n")));

@@ -266,7 +266,7 @@ static void test_304_gives_readers_the_object(void **state)
     struct watcher w;
     watch(f, &w, fill);
     struct cache_object *object = cache_object_private(200, STR("A: b\r\n"), STR("body"));
-    cache_fill_use_object(fill, object, 0, 0);
+    cache_fill_use_object(fill, object, POLICY_STORE, 0, 0);
     cache_fill_end_writer(&fill);
     struct cache_view view = view_of(&w);
     assert_int_equal(view.phase, CACHE_FILL_REPLACED);

@@ -76,7 +76,7 @@ static void answer_304(struct cache_find *found, const char *url, const struct c
         .key = &key, .meta = meta, .block = STR(""), .fill = found->fill, .answer = {&f, 1}};
     struct cache_object *fresh = cache_renew(cache, found->object, &renewal);
     assert_non_null(fresh); /* for those who asked before, whatever was purged meanwhile */
-    cache_fill_use_object(found->fill, fresh, now_ms, 0);
+    cache_fill_use_object(found->fill, fresh, POLICY_STORE, now_ms, 0);
     cache_object_release(&fresh);
     cache_fill_end_writer(&found->fill);
     let_go(found);

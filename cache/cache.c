@@ -420,6 +420,18 @@ static struct cache_object *renew(struct cache *cache, struct cache_object *stor
     return object;
 }
 
+/* Any purge counts, of this key or of others: one of what is stale already leaves no other trace. */
+static bool is_undisturbed_locked(const struct cache_shard *shard,
+                                  const struct cache_renewal *renewal,
+                                  const struct cache_object *stored,
+                                  const struct cache_object *object)
+{
+    const struct cache_purges *before = renewal->purges;
+    bool tagged = cache_object_is_tagged(stored) || cache_object_is_tagged(object);
+    return before == NULL || (shard->purges == before->of_shard &&
+                              !(tagged && cache_log_number(object->cache->log) != before->logged));
+}
+
 /* What was purged or replaced meanwhile does not come back; nor is what was asked for before a purge
    fresh after it. */
 static bool may_replace_locked(struct cache_shard *shard, const struct cache_renewal *renewal,
@@ -428,7 +440,7 @@ static bool may_replace_locked(struct cache_shard *shard, const struct cache_ren
     struct cache_fill *fill = renewal->fill;
     if (stored->queue == CACHE_QUEUE_NONE)
         return false;
-    if (renewal->lifetime_s != NULL && stored->meta.lifetime_s != *renewal->lifetime_s)
+    if (!is_undisturbed_locked(shard, renewal, stored, object))
         return false;
     return fill == NULL ||
            !(cache_purge_reaches_fill_locked(shard, fill, cache_object_tags(stored)) ||

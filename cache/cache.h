@@ -534,6 +534,11 @@ struct cache_object *cache_freshen(struct cache *cache, const struct cache_key *
 struct cache_object *cache_freshen_as(struct cache *cache, const struct cache_key *key,
                                       struct cache_object *stored, const struct cache_meta *meta,
                                       struct str block, struct str vary);
+/* How many purges there have been of a key's shard, and in the log. */
+struct cache_purges {
+    uint64_t of_shard, logged;
+};
+struct cache_purges cache_count_purges(struct cache *cache, const struct cache_key *key);
 /* Both, of a response to a request. NULL when memory is out. */
 struct cache_renewal {
     const struct cache_key *key;
@@ -542,9 +547,9 @@ struct cache_renewal {
     const struct str *vary; /* NULL: it takes the stored one's place; else a second one is stored */
     struct cache_fill *fill; /* the request's, or NULL: what a purge has reached since it began is
                                 not made fresh */
-    /* Without a fill: the stored one's lifetime when the origin was asked, or NULL. A soft purge since
-       then is not undone. */
-    const uint32_t *lifetime_s;
+    /* Without a fill: what had been purged when the origin was asked, or NULL. A soft purge since then
+       is not undone. */
+    const struct cache_purges *purges;
     struct fields answer; /* its tags take the place of stored ones */
 };
 struct cache_object *cache_renew(struct cache *cache, struct cache_object *stored,

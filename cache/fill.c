@@ -74,25 +74,26 @@ struct cache_fill *cache_fill_apart(struct cache *cache, const struct cache_key 
     return fill;
 }
 
-static uint64_t count_purges(const struct cache_fill *fill)
+struct cache_purges cache_count_purges(struct cache *cache, const struct cache_key *key)
 {
-    struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
+    struct cache_shard *shard = cache_shard_of(cache, key);
     pthread_mutex_lock(&shard->lock);
-    uint64_t purges = shard->purges;
+    struct cache_purges purges = {shard->purges, cache_log_number(cache->log)};
     pthread_mutex_unlock(&shard->lock);
     return purges;
 }
 
 bool cache_fill_is_undisturbed(const struct cache_fill *fill)
 {
-    return count_purges(fill) == fill->purges_before &&
-           cache_log_number(fill->cache->log) == fill->log_number;
+    struct cache_purges purges = cache_count_purges(fill->cache, &fill->key);
+    return purges.of_shard == fill->purges_before && purges.logged == fill->log_number;
 }
 
 void cache_fill_forgive_purges(struct cache_fill *fill)
 {
-    fill->purges_before = count_purges(fill);
-    fill->log_number = cache_log_number(fill->cache->log);
+    struct cache_purges purges = cache_count_purges(fill->cache, &fill->key);
+    fill->purges_before = purges.of_shard;
+    fill->log_number = purges.logged;
 }
 
 static void free_crowds(struct cache_fill *fill)
@@ -478,7 +479,7 @@ void cache_fill_use_object(struct cache_fill *fill, struct cache_object *object,
     weir_check_magic(fill, FILL_MAGIC);
     weir_assert(fill->phase == CACHE_FILL_AWAITS_HEAD);
     struct cache_meta meta = cache_object_meta(object);
-    hide(fill, POLICY_STORE, is_shareable(&meta) ? 0 : hit_for_miss_until(now_ms, hit_for_miss_ms));
+    hide(fill, reason, is_shareable(&meta) ? 0 : hit_for_miss_until(now_ms, hit_for_miss_ms));
     pthread_mutex_lock(&fill->lock);
     fill->object = cache_object_ref(object);
     fill->head.reason = reason;

@@ -39,8 +39,8 @@ struct fetch {
     struct cache_object *stored;    /* owned reference; being validated */
     struct cache_object **variants; /* owned references, in the arena: other variants, to be asked
                                        about; of a HEAD, what its answer may be about */
-    uint32_t *variants_s; /* in the arena: their lifetimes then; a soft purge has ended others */
     unsigned variants_count;
+    struct cache_purges purges; /* before they were looked up */
     struct arena arena;
     struct list_link link; /* in worker->fetches */
     struct wheel_timer deadline;

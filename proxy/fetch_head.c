@@ -97,15 +97,15 @@ struct updated {
     enum policy_reason reason;   /* why it is no longer stored, or POLICY_STORE */
 };
 
-/* By the fields of a 304, or of the 200 that a HEAD was given (RFC 9111 §3.2). lifetime_s: as in
+/* By the fields of a 304, or of the 200 that a HEAD was given (RFC 9111 §3.2). purges: as in
  * cache_renewal. *out: when FRESHENED. */
 static enum freshen update(struct fetch *fetch, struct cache_object *stored, enum update how,
-                           const uint32_t *lifetime_s, struct updated *out)
+                           const struct cache_purges *purges, struct updated *out)
 {
     struct cache *cache = fetch->worker->cache;
     struct cache_meta old = cache_object_meta(stored), meta;
     struct appender block = fetch_scratch(fetch), vary;
-    struct cache_renewal renewal = {.key = &fetch->key, .meta = &meta, .lifetime_s = lifetime_s};
+    struct cache_renewal renewal = {.key = &fetch->key, .meta = &meta, .purges = purges};
     struct http1_head read = {0};
     struct str selected;
 
@@ -183,10 +183,8 @@ static void take_head_answer(struct fetch *fetch)
 
         if (told == POLICY_TOLD_NOTHING || !is_for_who_asked(fetch, stored))
             continue;
-        if (told == POLICY_TOLD_SAME && meta.lifetime_s != fetch->variants_s[i])
-            continue; /* a soft purge came after the question */
         if (told == POLICY_TOLD_OTHER || meta.status != 200 ||
-            update(fetch, stored, UPDATE_STORED, &fetch->variants_s[i], &updated) != FRESHENED)
+            update(fetch, stored, UPDATE_STORED, &fetch->purges, &updated) != FRESHENED)
             make_stale(fetch, stored);
         cache_object_release(&updated.object);
     }
@@ -334,26 +332,26 @@ bool fetch_find_variants(struct fetch *fetch)
     bool by_head = fetch->method == METHOD_HEAD;
     struct fields asked = fetch->asked;
     struct cache_object *found[ASKED_VARIANTS];
+
+    if (by_head)
+        fetch->purges = cache_count_purges(fetch->worker->cache, &fetch->key);
     unsigned count = cache_variants(fetch->worker->cache, &fetch->key, by_head ? &asked : NULL,
                                     fetch->worker->loop.now_ms, found, ASKED_VARIANTS);
 
     fetch->variants = arena_alloc(&fetch->arena, sizeof(found));
-    fetch->variants_s = arena_alloc(&fetch->arena, ASKED_VARIANTS * sizeof(*fetch->variants_s));
     for (unsigned i = 0; i < count; i++) {
         struct str etag = cache_block_field(cache_object_block(found[i]), FIELD_ETAG);
         struct cache_meta meta = cache_object_meta(found[i]);
 
         /* A condition is about a 200 (RFC 9110 §13.2.1). */
-        if (!fetch->variants || !fetch->variants_s ||
-            !(by_head || (meta.status == 200 && policy_is_entity_tag(etag) &&
-                          is_for_who_asked(fetch, found[i])))) {
+        if (!fetch->variants || !(by_head || (meta.status == 200 && policy_is_entity_tag(etag) &&
+                                              is_for_who_asked(fetch, found[i])))) {
             cache_object_release(&found[i]);
             continue;
         }
-        fetch->variants_s[fetch->variants_count] = meta.lifetime_s;
         fetch->variants[fetch->variants_count++] = found[i];
     }
-    return fetch->variants && fetch->variants_s;
+    return fetch->variants != NULL;
 }
 
 void fetch_release_variants(struct fetch *fetch)

@@ -206,29 +206,36 @@ static void test_a_304_for_what_was_purged_meanwhile(void **state)
     }
 }
 
-/* The answer to a HEAD, which has no fill. */
+/* The answer to a HEAD, which has no fill; of what is fresh, and of what is stale already. */
 static void test_an_update_after_a_soft_purge(void **state)
 {
+    static const int64_t times_ms[] = {1000, 70000};
     (void)state;
-    store(URL, NULL, 0);
-    for (unsigned purged = 0; purged < 2; purged++) {
-        struct cache_find found;
-        struct cache_key key = key_of(cache, URL);
-        uint64_t logged;
-        assert_int_equal(ask(cache, (struct ask){.url = URL, .now_ms = 1000}, &found), CACHE_HIT);
-        struct cache_meta meta = cache_object_meta(found.object);
-        uint32_t lifetime_s = meta.lifetime_s;
-        meta.lifetime_s = 90;
-        if (purged)
-            cache_purge_url(cache, STR(URL), true, 1000, &logged);
-        struct cache_renewal renewal = {
-            .key = &key, .meta = &meta, .block = STR(""), .lifetime_s = &lifetime_s};
-        struct cache_object *updated = cache_renew(cache, found.object, &renewal);
-        assert_non_null(updated);
-        cache_object_release(&updated);
-        let_go(&found);
-        assert_int_equal(is_hit(cache, URL, 89999), !purged);
-    }
+    for (unsigned i = 0; i < weir_count(times_ms); i++)
+        for (unsigned by = 0; by < 3; by++) {
+            struct cache_find found;
+            struct cache_key key = key_of(cache, URL);
+            uint64_t logged;
+            store(URL, "a", 0);
+            assert_int_equal(ask(cache, (struct ask){.url = URL}, &found), CACHE_HIT);
+            struct cache_purges purges = cache_count_purges(cache, &key);
+            struct cache_meta meta = cache_object_meta(found.object);
+            meta.lifetime_s = 90;
+            if (by == 1)
+                cache_purge_url(cache, STR(URL), true, times_ms[i], &logged);
+            if (by == 2) {
+                purge("a", true);
+                is_hit(cache, URL, times_ms[i]); /* compared with that */
+            }
+            struct cache_renewal renewal = {
+                .key = &key, .meta = &meta, .block = STR(""), .purges = &purges};
+            struct cache_object *updated = cache_renew(cache, found.object, &renewal);
+            assert_non_null(updated);
+            cache_object_release(&updated);
+            let_go(&found);
+            assert_int_equal(is_hit(cache, URL, 89999), by == 0);
+            cache_purge(cache, &key);
+        }
 }
 
 static void test_a_fill_that_began_before(void **state)

@@ -127,7 +127,7 @@ static void complain_of_name(struct loader *loader, const struct conf_route *rou
                     why);
 }
 
-/* The name may have stars itself: what is found in its place is found for all that it stands for. */
+/* Also every name that a pattern in the place of `name` stands for: nothing but a star takes a star. */
 static bool takes(struct str pattern, struct str name)
 {
     return conf_names_match(&(struct conf_names){&pattern, 1}, name);
@@ -163,12 +163,29 @@ static void check_bypass(struct loader *loader, const struct conf_route *route)
                              "other fields, or write enabled: false");
 }
 
+static bool takes_purge(const struct conf_route *route)
+{
+    return route->methods == 0 || route_has_other_method(route, STR("PURGE"));
+}
+
+/* One block of settings may serve several routes, by an alias: then one of them has to take it. */
+static bool is_for_purges(struct loader *loader, const char *path, struct mark mark)
+{
+    const struct conf *conf = loader->conf;
+    struct mark other;
+    for (unsigned i = 0; i < conf->routes_count; i++)
+        if (takes_purge(&conf->routes[i]) && loader_mark(loader, &conf->routes[i], path, &other) &&
+            other.line == mark.line && other.column == mark.column)
+            return true;
+    return false;
+}
+
 static void check_purge_from(struct loader *loader, const struct conf_route *route)
 {
+    static const char path[] = "routes[].cache.purge_from";
     struct mark mark;
-    if (route->cache.purge_from_count > 0 && route->methods != 0 &&
-        !route_has_other_method(route, STR("PURGE")) &&
-        loader_mark(loader, route, "routes[].cache.purge_from", &mark))
+    if (route->cache.purge_from_count > 0 && !takes_purge(route) &&
+        loader_mark(loader, route, path, &mark) && !is_for_purges(loader, path, mark))
         problem_add(&loader->problems, mark,
                     "purge_from is for PURGE requests, which methods leaves out; add PURGE to "
                     "methods, or remove purge_from");

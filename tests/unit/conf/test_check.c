@@ -253,6 +253,18 @@ static void test_purge_from(void **state)
                     "         {path: /b, upstream: a, methods: [GET], cache: {purge_from: []}},\n"
                     "         {upstream: a, cache: {purge_from: [10.0.0.1]}}]\n");
     conf_release(&conf);
+    /* One block for a path's routes, one of which takes PURGE. */
+    conf = expect_good("upstreams: {a: {servers: [\"http://h:1\"]}}\n"
+                       "routes:\n"
+                       "- {upstream: a, methods: [PURGE], cache: &c {purge_from: [10.0.0.1]}}\n"
+                       "- {upstream: a, methods: [GET], cache: *c}\n");
+    conf_release(&conf);
+    expect_errors("upstreams: {a: {servers: [\"http://h:1\"]}}\n"
+                  "routes:\n"
+                  "- {upstream: a, methods: [PURGE], cache: {purge_from: [10.0.0.1]}}\n"
+                  "- {upstream: a, methods: [GET], cache: {purge_from: [10.0.0.1]}}\n",
+                  "4:53: purge_from is for PURGE requests, which methods leaves out; add PURGE to "
+                  "methods, or remove purge_from\n");
 }
 
 static void test_reach(void **state)

@@ -172,12 +172,18 @@ def test_an_origin_that_breaks_off(start):
 
 
 def test_the_phase_that_a_timeout_ended(start):
-    origin = start.origin(lambda request, connection: connection.wait_closed())
-    weir, path = logged(start, origin, timeouts={"first_byte": ms(200)})
-    assert weir.get("/a").status == 504
+    origin = start.origin(None)
+    gate = origin.gate()
+    origin.script = held(gate, respond(200))
+    weir, path = logged(start, origin, clock=True, timeouts={"first_byte": "100s"})
+    client = weir.client()
+    client.request("GET", "/a")
+    gate.wait_reached()
+    weir.advance(101)
+    assert client.read_response().status == 504
     entry, = log_entries(path, 1)
     says(entry, status=504, cache="local", reason="first-byte-timeout", upstream=origin.address, ended="whole")
-    assert 0 < entry["first_byte_us"] <= entry["total_us"]
+    assert 100_000_000 <= entry["first_byte_us"] <= entry["total_us"]
 
 
 def test_the_queue_that_a_client_left(start):

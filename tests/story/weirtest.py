@@ -882,11 +882,10 @@ def make_config(origin, upstream=None, pool=None, timeouts=None, route=None, rou
     """The config of most stories: one upstream `up` and one route to it."""
     origins = origin if isinstance(origin, list) else [origin]
     urls = [one if isinstance(one, str) else one.url for one in origins]
-    up = {"servers": urls} | (upstream or {})
+    # A machine that stands still for some seconds is no origin that cannot be reached.
+    up = {"servers": urls, "timeouts": {"connect": "20s"} | (timeouts or {})} | (upstream or {})
     if pool:
         up["pool"] = pool
-    if timeouts:
-        up["timeouts"] = timeouts
     one_route = {"upstream": "up"} | (route or {})
     if route_cache:
         one_route["cache"] = route_cache

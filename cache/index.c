@@ -225,5 +225,7 @@ void cache_index_remove_fill_locked(struct cache_fill *fill)
         return;
     list_remove(&fill->link);
     fill->findable = false;
-    cache_shard_of(fill->cache, &fill->key)->findable--;
+    struct cache_shard *shard = cache_shard_of(fill->cache, &fill->key);
+    weir_assert(shard->findable > 0);
+    shard->findable--;
 }

@@ -181,7 +181,7 @@ void net_listener_close(struct net_listener *listener)
     event_del(&listener->event);
     listener->paused = true; /* out of descriptors now means the end, not a pause */
     /* Those who wait now, and not for as long as others come. */
-    for (unsigned i = 0; i < BACKLOG && listener->may_accept(listener); i++)
+    for (unsigned i = 0; i <= BACKLOG && listener->may_accept(listener); i++)
         if (!accept_one(listener))
             break;
     wheel_cancel(&listener->loop->wheel, &listener->resume);

@@ -283,8 +283,8 @@ static void take_slot_locked(struct pool_lease *lease, struct after *after)
         server_count_closed_locked(server, POOL_CLOSE_MADE_ROOM);
         after->close_fd = parked_take(&server->parked, oldest).fd;
     }
-    /* Between a name's answer and the last grant that it allows (server_wake_queue()) there is room, and
-     * a queue, which comes first. */
+    /* Between a name's answer and the last grant that it allows (server_wake_queue()) there is room,
+     * and a queue, which comes first. */
     if (server->queued == 0 && has_room_locked(server) && address_known_locked(server)) {
         hold_slot_locked(lease);
         lease->phase = POOL_LEASE_HELD;

@@ -852,7 +852,7 @@ static void count(struct request *request, int64_t now_us)
     struct worker_stats *stats = &request->worker->stats;
     struct histogram *latency = latency_histogram(request);
 
-    /* In the order of worker_stats: whoever sees the outcome sees the rest. */
+    /* In the order of worker_stats: whoever sees the outcome sees what comes before it. */
     if (latency)
         histogram_add(latency,
                       now_us > request->started_us ? (uint64_t)(now_us - request->started_us) : 0);
@@ -880,9 +880,9 @@ static enum request_state finish(struct request *request)
     if (request->fetch && request->whole_sent && !request->client_gone)
         fetch_leave_satisfied(&request->fetch);
     leave_source(request);
+    count(request, now_us);
     if (cut && !request->client_gone && request->head_sent && !request->tunnel_ended)
         cell_add(&request->worker->stats.cut, 1);
-    count(request, now_us);
     if (now_us - request->started_us >= request->worker->log_from_us)
         access_log_write(request->worker, request, now_us);
     if (request->sink)

@@ -630,6 +630,7 @@ __attribute__((constructor)) static void begin(void)
     json_set_alloc_funcs(jansson_malloc, free);
     snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
     fd = REAL(socket)(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    unlink(path); /* of one that has been started with it before */
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
         refuse(path);
     atexit(tell_counts);

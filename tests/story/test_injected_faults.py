@@ -5,10 +5,12 @@ The injector is tests/faults/inject.c.
 """
 
 import json
+import socket
 
 import pytest
 
-from weirtest import byteranges, chunk, field_lines, patterned, response_bytes, wait_for
+import weirtest
+from weirtest import byteranges, cacheable, chunk, field_lines, patterned, response_bytes, wait_for
 
 BODY = patterned(3000)
 LARGE = patterned(900000)
@@ -374,3 +376,14 @@ def test_the_admin_port_when_a_call_fails_once(faulty, rule):
             if faulty.orders.injected() == before:
                 break
         print(method, path, rule, number)
+
+
+def test_another_try_where_the_port_was_taken(start, monkeypatch):
+    """The place for orders is the same one, and the first try has left its socket there."""
+    origin = start.origin(cacheable())
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = [weirtest.free_port() for _ in range(3)] + [taken.getsockname()[1]]
+        monkeypatch.setattr(weirtest, "free_port", ports.pop)
+        weir = start.faulty(origin)
+    assert not ports and weir.get("/a").status == 200
+    assert weir.orders.injected() == 0
